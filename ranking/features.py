@@ -1,0 +1,244 @@
+"""Features of (user, candidate) pairs for the reranker, computed for the whole batch at once."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from interest.batch import Doubles, Floats, Longs, UserBatch
+from interest.catalogue import CatalogueView
+from interest.model import DAY_S
+from interest.profile import HALF_LIVES_S
+from ranking.batch import CandidateBatch
+from ranking.history import PairHistory, pair_history
+from ranking.popularity import WINDOWS_S, Popularity
+from ranking.sources import SOURCES
+
+_RATE_WINDOWS_DAYS = tuple(window_s / DAY_S for window_s in WINDOWS_S if np.isfinite(window_s))
+
+FEATURES: tuple[str, ...] = (
+    *(f"source_{source}" for source in SOURCES),
+    "collaborative_rank",
+    "collaborative_share",
+    "content_rank",
+    *(f"popularity_{window}" for window in ("1d", "7d", "30d", "90d", "all")),
+    "trend_1d_7d",
+    "trend_7d_30d",
+    "trend_30d_90d",
+    "trend_90d_all",
+    "item_age_days",
+    "own_acts",
+    "own_glances",
+    "own_negatives",
+    "own_quantity",
+    "own_last_act_days",
+    "own_last_glance_days",
+    "own_first_act_days",
+    "own_acts_before_latest_days",
+    "own_due",
+    "own_act_share",
+    *(f"own_decayed_{round(half_life_s / DAY_S)}d" for half_life_s in HALF_LIVES_S),
+    "facet_overlap",
+    "facet_overlap_share",
+    "price",
+    "price_to_usual",
+    "user_acts",
+    "user_items",
+    "user_acts_per_item",
+    "user_last_act_days",
+    "user_first_act_days",
+    "repeats_offered",
+)
+
+RISING: tuple[str, ...] = ("source_collaborative", "source_content", "facet_overlap")
+"""Features of which more never lowers a score, so that declaring an interest never works against it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureBatch:
+    """`values` float32 [N, len(FEATURES)], NaN where unknown; `muted` [N]: the item carries a facet the user muted."""
+
+    values: Floats
+    muted: npt.NDArray[np.bool_]
+
+
+def make_features(
+    users: UserBatch, candidates: CandidateBatch, view: CatalogueView, popularity: Popularity
+) -> FeatureBatch:
+    """Everything as of each user's `now`. A pair's features do not depend on the other users of the batch."""
+    user = np.repeat(np.arange(len(users.now)), np.diff(candidates.candidate_offsets))
+    rows = view.rows(candidates.candidate_item)
+    overlap, share, muted = _facet_overlap(users, user, rows, view)
+    history = pair_history(users)
+    found = history.find(user, candidates.candidate_item)
+    columns = [
+        *_source_features(candidates, user),
+        *_popularity_features(users.now, user, rows, view, popularity),
+        *_history_features(users.now, history, found, user),
+        overlap,
+        share,
+        *_price_features(users, user, rows, view),
+        *_activity_features(users.now, history, found, user, candidates.candidate_offsets),
+    ]
+    return FeatureBatch(np.stack([column.astype(np.float32) for column in columns], axis=1), muted)
+
+
+def _source_features(candidates: CandidateBatch, user: Longs) -> list[Doubles]:
+    scores = candidates.candidate_score.astype(np.float64)
+    collaborative, content = scores[:, SOURCES.index("collaborative")], scores[:, SOURCES.index("content")]
+    offsets = candidates.candidate_offsets
+    greatest = _user_max(np.where(np.isnan(collaborative), -np.inf, collaborative), offsets)[user]
+    share = collaborative / np.where(greatest > 0, greatest, np.nan)
+    ranks = [_ranks(collaborative, user, offsets), _ranks(content, user, offsets)]
+    return [*scores.T, ranks[0], share, ranks[1]]
+
+
+def _ranks(scores: Doubles, user: Longs, offsets: Longs) -> Doubles:
+    """Place of each score among the user's, 0 is the greatest; NaN for NaN. Equal scores: in candidate order."""
+    order = np.lexsort((np.where(np.isnan(scores), np.inf, -scores), user))
+    ranks = np.empty(len(scores))
+    ranks[order] = np.arange(len(scores)) - offsets[user]
+    ranks[np.isnan(scores)] = np.nan
+    return ranks
+
+
+def _popularity_features(
+    now: Doubles, user: Longs, rows: Longs, view: CatalogueView, popularity: Popularity
+) -> list[Doubles]:
+    counts = np.zeros((len(user), len(WINDOWS_S)))
+    age = np.full(len(user), np.nan)
+    known = rows >= 0
+    first_at = np.fmin(view.created_at, popularity.first_at(view))
+    instants, instant = np.unique(now, return_inverse=True)
+    for index, moment in enumerate(instants):
+        part = known & (instant[user] == index) if len(instants) > 1 else known
+        counts[part] = popularity.counts(float(moment), view)[rows[part]]
+        age[part] = (moment - first_at[rows[part]]) / DAY_S
+    age[age < 0] = np.nan
+    day, week, month, quarter = (counts[:, column] / days for column, days in enumerate(_RATE_WINDOWS_DAYS))
+    always = counts[:, -1] / np.maximum(np.nan_to_num(age, nan=1.0), 1.0)
+    trends = [_log_ratio(day, week), _log_ratio(week, month), _log_ratio(month, quarter), _log_ratio(quarter, always)]
+    return [*np.log1p(counts).T, *trends, age]
+
+
+def _log_ratio(numerator: Doubles, denominator: Doubles) -> Doubles:
+    """ln of two daily rates, each with a thirtieth of an event a day added."""
+    ratio: Doubles = np.log((numerator + 1 / 30) / (denominator + 1 / 30))
+    return ratio
+
+
+def _history_features(instants: Doubles, history: PairHistory, found: Longs, user: Longs) -> list[Doubles]:
+    now = instants[user]
+    acts = _taken(history.acts, found, 0.0)
+    last_act = _past(_taken(history.last_act, found, -np.inf))
+    first_act = _past(_taken(history.first_act, found, np.inf))
+    last_glance = _past(_taken(history.last_glance, found, -np.inf))
+    latest, total = _latest_and_total(history, len(instants))
+    gap = (last_act - first_act) / np.where(acts > 1, acts - 1, np.nan)
+    columns = [
+        acts,
+        _taken(history.glances, found, 0.0),
+        _taken(history.negatives, found, 0.0),
+        np.log1p(np.maximum(_taken(history.quantity, found, 0.0), 0.0)),
+        _days(now - last_act),
+        _days(now - last_glance),
+        _days(now - first_act),
+        _days(latest[user] - last_act),
+        (now - last_act) / np.where(gap > 0, gap, np.nan),
+        acts / np.maximum(total[user], 1.0),
+    ]
+    return [*columns, *(_taken(history.decayed[:, column], found, 0.0) for column in range(len(HALF_LIVES_S)))]
+
+
+def _latest_and_total(history: PairHistory, users: int) -> tuple[Doubles, Doubles]:
+    """Per user: time of the latest act (-inf without one) and the number of acts."""
+    latest = np.full(users, -np.inf)
+    np.maximum.at(latest, history.user, history.last_act)
+    return latest, _sums(history.user, history.acts, users)
+
+
+def _facet_overlap(
+    users: UserBatch, user: Longs, rows: Longs, view: CatalogueView
+) -> tuple[Doubles, Doubles, npt.NDArray[np.bool_]]:
+    """Sum of user weight x item weight over shared facets; the same over the item's own sum; muted or not."""
+    known = np.maximum(rows, 0)
+    starts = view.facet_offsets[known] if len(view) else np.zeros(len(rows), dtype=np.int64)
+    lengths = np.where(rows >= 0, view.facet_offsets[known + 1] - starts, 0) if len(view) else starts
+    entry_of = np.repeat(np.arange(len(rows)), lengths)
+    ends = np.cumsum(lengths)
+    entries = np.arange(len(entry_of)) + np.repeat(starts - (ends - lengths), lengths)
+    weights = _user_weights(users, user[entry_of], view.facet_hash[entries])
+    item_weights = view.facet_weight[entries].astype(np.float64)
+    overlap = _sums(entry_of, np.nan_to_num(weights) * item_weights, len(rows))
+    own = _sums(entry_of, item_weights, len(rows))
+    muted = _sums(entry_of, (weights == 0.0).astype(np.float64), len(rows)) > 0
+    return overlap, overlap / np.where(own > 0, own, np.nan), muted
+
+
+def _user_weights(users: UserBatch, user: Longs, hashes: npt.NDArray[np.uint64]) -> Doubles:
+    """Weight of each (user, facet hash), NaN where the user has no such facet."""
+    wanted, facet = np.unique(users.facet_hash, return_inverse=True)
+    column = np.searchsorted(wanted, hashes)
+    column[column == len(wanted)] = 0
+    table = np.full((len(users.now), max(len(wanted), 1)), np.nan)
+    table[np.repeat(np.arange(len(users.now)), np.diff(users.facet_offsets)), facet] = users.facet_weight
+    hit = wanted[column] == hashes if len(wanted) else np.zeros(len(hashes), dtype=np.bool_)
+    return np.where(hit, table[user, column], np.nan)
+
+
+def _price_features(users: UserBatch, user: Longs, rows: Longs, view: CatalogueView) -> list[Doubles]:
+    """ln(1 + price), and ln of the price over the geometric mean of what the user acted on."""
+    padded = np.append(view.price.astype(np.float64), np.nan)  # row -1: unknown
+    price = padded[rows]
+    owner = np.repeat(np.arange(len(users.now)), np.diff(users.behaviour_offsets))
+    bought = padded[view.rows(users.behaviour_item)]
+    usable = bought > 0
+    logs = np.bincount(owner[usable], np.log(bought[usable]), minlength=len(users.now))
+    number = np.bincount(owner[usable], minlength=len(users.now))
+    usual = logs / np.where(number > 0, number, np.nan)
+    return [np.log1p(price), np.log(np.where(price > 0, price, np.nan)) - usual[user]]
+
+
+def _activity_features(now: Doubles, history: PairHistory, found: Longs, user: Longs, offsets: Longs) -> list[Doubles]:
+    latest, acts = _latest_and_total(history, len(now))
+    first = np.full(len(now), np.inf)
+    np.minimum.at(first, history.user, history.first_act)
+    items = np.bincount(history.user, history.acts > 0, minlength=len(now))
+    used = np.where(_taken(history.acts, found, 0.0) > 0, 1.0, 0.0)
+    columns = [
+        np.log1p(acts),
+        np.log1p(items),
+        acts / np.maximum(items, 1.0),
+        _days(now - _past(latest)),
+        _days(now - _past(first)),
+        _user_max(used, offsets),
+    ]
+    return [column[user] for column in columns]
+
+
+def _user_max(values: Doubles, offsets: Longs) -> Doubles:
+    """Greatest value of each slice, [B]; -inf for an empty one."""
+    greatest = np.full(len(offsets) - 1, -np.inf)
+    filled = np.flatnonzero(np.diff(offsets))
+    if len(filled):
+        greatest[filled] = np.maximum.reduceat(values, offsets[filled])
+    return greatest
+
+
+def _sums(groups: Longs, values: Doubles, number: int) -> Doubles:
+    """Sum of the values of each group 0..number - 1, added in order."""
+    sums: Doubles = np.bincount(groups, values, minlength=number).astype(np.float64)
+    return sums
+
+
+def _taken(values: Doubles, rows: Longs, missing: float) -> Doubles:
+    return np.append(values, missing)[rows]  # row -1 is the missing one
+
+
+def _past(times: Doubles) -> Doubles:
+    return np.where(np.isfinite(times), times, np.nan)
+
+
+def _days(seconds: Doubles) -> Doubles:
+    """Seconds as days, not below 0: the clock of features is rounded down."""
+    return np.maximum(seconds, 0.0) / DAY_S

@@ -1,0 +1,24 @@
+"""A retriever for an interest model: its items joined to the store's keys."""
+
+import numpy as np
+
+from interest.batch import Floats, Longs
+from interest.catalogue import Catalogue, CatalogueView
+from interest.model import InterestModel
+from ranking.popularity import Popularity
+from ranking.retriever import Retriever
+
+
+def make_retriever(catalogue: Catalogue, popularity: Popularity, model: InterestModel) -> Retriever:
+    """The retriever over the interest model's output vectors."""
+    keys, vectors = model_items(model, catalogue.view())
+    return Retriever(catalogue, popularity, keys, vectors)
+
+
+def model_items(model: InterestModel, view: CatalogueView) -> tuple[Longs, Floats]:
+    """Item keys, ascending, and output vectors of the model's items that the catalogue knows."""
+    rows = [view.row_of_id(item_id) for item_id in model.item_ids]
+    known = [place for place, row in enumerate(rows) if row is not None]
+    keys = view.keys[[row for row in rows if row is not None]]
+    order = np.argsort(keys)
+    return keys[order], np.ascontiguousarray(model.output_vectors[known][order])

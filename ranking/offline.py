@@ -1,0 +1,122 @@
+"""The ranking stages in one process: what training and offline evaluation share with serving."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from interest.batch import Doubles, Floats, Longs
+from interest.catalogue import Catalogue, CatalogueView
+from interest.lookup import InterestLookup
+from interest.model import InterestModel
+from interest.profile import InterestProfile
+from interest.store.protocol import EventColumns, ItemChange, StoreReader
+from ranking.batch import CandidateBatch, CandidateRequest, RankedBatch
+from ranking.encoder_files import encoder_identity
+from ranking.evaluation import Metrics, padded_ranking, ranking_metrics
+from ranking.model_retriever import make_retriever
+from ranking.popularity import Popularity
+from ranking.release import ModelRepository, Release
+from ranking.reranker import Reranker
+from ranking.retriever import Retriever
+from ranking.tasks import Task
+
+PAGE = 10_000  # item changes read at a time
+USERS_AT_ONCE = 64
+CANDIDATES = 300  # asked of the retriever for each user
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineStages:
+    """Lookup, retrieval and reranking of one release over one store."""
+
+    catalogue: Catalogue
+    popularity: Popularity
+    lookup: InterestLookup
+    retriever: Retriever
+    reranker: Reranker
+
+    def recommend(
+        self, profiles: Sequence[InterestProfile], now: Doubles, count: int, exclude_seen: bool
+    ) -> RankedBatch:
+        """The best `count` items of each user as of `now` [B] unix seconds."""
+        users = self.lookup.lookup(profiles, now)
+        candidates = self.retriever.retrieve(users, plain_requests(len(profiles), exclude_seen))
+        return self.reranker.rank(users, candidates, np.full(len(profiles), count), self.catalogue.view())
+
+
+def load_stages(reader: StoreReader, repository: ModelRepository, release: Release) -> OfflineStages:
+    """Verify and load a release over the store's items and events. Raises `InvalidRelease`."""
+    encoder, dims = encoder_identity(repository.open_version("encoder", release.models["encoder"]).folder)
+    interest = repository.open_version("interest", release.models["interest"])
+    model = InterestModel.load(interest.folder)
+    interest.require_dims(rank=model.dims, items=len(model.item_ids))
+    repository.open_version("retriever", release.models["retriever"]).require_dims(rank=model.dims, embedding=dims)
+    catalogue = Catalogue(dims, encoder)
+    catalogue.apply(all_items(reader))
+    popularity = Popularity()
+    popularity.append(reader.event_columns())
+    reranker = Reranker(None, popularity)
+    if "reranker" in release.models:
+        version = repository.open_version("reranker", release.models["reranker"])
+        reranker = Reranker.load(version.folder, popularity)
+    retriever = make_retriever(catalogue, popularity, model)
+    return OfflineStages(catalogue, popularity, InterestLookup(model, catalogue), retriever, reranker)
+
+
+def all_items(reader: StoreReader) -> list[ItemChange]:
+    """The newest state of every item, by ascending seq."""
+    changes: list[ItemChange] = []
+    while page := reader.item_changes(changes[-1].seq if changes else 0, PAGE):
+        changes.extend(page)
+    return changes
+
+
+def plain_requests(users: int, exclude_seen: bool) -> CandidateRequest:
+    """Requests without filters, domains or exclusions for `CANDIDATES` candidates each."""
+    anything = np.full(users, "", dtype=np.object_)
+    return CandidateRequest(
+        count=np.full(users, CANDIDATES),
+        exclude_seen=np.full(users, exclude_seen),
+        exclude_offsets=np.zeros(users + 1, dtype=np.int64),
+        exclude_item=np.zeros(0, dtype=np.int64),
+        domain=anything,
+        language=anything,
+        filter=anything,
+    )
+
+
+def evaluate_offline(reader: StoreReader, stages: OfflineStages, task: Task, k: int = 10) -> Metrics:
+    """Metrics at k of a task, user by user as of the task's instants; all data come from `reader`."""
+    view = stages.catalogue.view()
+    rankings = []
+    for start in range(0, len(task.user_ids), USERS_AT_ONCE):
+        part = slice(start, start + USERS_AT_ONCE)
+        profiles = reader.profiles_as_of(task.user_ids[part], task.as_of[part].tolist())
+        ranked = stages.recommend(profiles, task.as_of[part], k, task.exclude_seen)
+        rankings.append(padded_ranking(ranked.ranked_offsets, ranked.ranked_item, k))
+    rows = [view.row_of_id(item_id) for item_id in task.relevant_ids]
+    absent = len(view.row_of_key)  # above every key: relevant, but never found
+    keys = np.array([absent if row is None else int(view.keys[row]) for row in rows], dtype=np.int64)
+    return ranking_metrics(np.concatenate(rankings), task.relevant_offsets, keys, k)
+
+
+def events_of_known_items(events: EventColumns, view: CatalogueView) -> EventColumns:
+    """The events whose item is in the catalogue."""
+    known = view.rows(events.item_key) >= 0
+    return EventColumns(
+        events.seq[known],
+        events.user_key[known],
+        events.item_key[known],
+        events.event_type[known],
+        events.timestamp[known],
+        events.value[known],
+    )
+
+
+def candidate_labels(candidates: CandidateBatch, wanted_offsets: Longs, wanted: Longs) -> Floats:
+    """1 for the candidates that their user then wanted, otherwise 0; float32 [N]."""
+    stride = int(max(candidates.candidate_item.max(initial=0), wanted.max(initial=0))) + 1
+    users = np.arange(len(wanted_offsets) - 1)
+    offered = np.repeat(users, np.diff(candidates.candidate_offsets)) * stride + candidates.candidate_item
+    return np.isin(offered, np.repeat(users, np.diff(wanted_offsets)) * stride + wanted).astype(np.float32)

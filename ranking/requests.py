@@ -1,0 +1,81 @@
+"""Requests that users could have made: instants in the log and what they then acted on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from interest.batch import Doubles, Longs, ragged_offsets
+from interest.events import EVENT_TYPES
+from interest.model import DAY_S, TYPE_WEIGHT_BY_CODE
+from interest.store.protocol import EventColumns
+
+WANTED_WEIGHT = 0.3  # events of at least this type weight say that the item was wanted: a click, not a view
+SESSION_GAP_S = 6 * 3_600.0
+
+_WANTED: npt.NDArray[np.bool_] = TYPE_WEIGHT_BY_CODE >= WANTED_WEIGHT
+assert len(_WANTED) == len(EVENT_TYPES)
+
+
+@dataclass(frozen=True, slots=True)
+class PastRequests:
+    """Q requests, each one second before a user's session began; `wanted` are the item keys acted on afterwards.
+
+    `wanted` is distinct and ascending within a request and cut by `wanted_offsets` [Q + 1].
+    """
+
+    user_key: Longs  # [Q]
+    as_of: Doubles  # [Q] unix seconds
+    wanted_offsets: Longs
+    wanted: Longs
+
+    def __len__(self) -> int:
+        return len(self.user_key)
+
+    def take(self, rows: Longs) -> "PastRequests":
+        """These requests, in this order."""
+        parts = [self.wanted[self.wanted_offsets[row] : self.wanted_offsets[row + 1]] for row in rows]
+        wanted = np.concatenate([np.zeros(0, dtype=np.int64), *parts])
+        return PastRequests(self.user_key[rows], self.as_of[rows], ragged_offsets([len(p) for p in parts]), wanted)
+
+
+def past_requests(
+    events: EventColumns, start: float, end: float, horizon_s: float, per_user: int, rng: np.random.Generator
+) -> PastRequests:
+    """At most `per_user` session starts in [start, end) of every user, by chance; wanted within `horizon_s`."""
+    use = _WANTED[events.event_type]
+    order = np.lexsort((events.item_key[use], events.timestamp[use], events.user_key[use]))
+    user, time, item = events.user_key[use][order], events.timestamp[use][order], events.item_key[use][order]
+    begins = np.ones(len(user), dtype=np.bool_)
+    begins[1:] = (user[1:] != user[:-1]) | (time[1:] - time[:-1] > SESSION_GAP_S)
+    sessions = _some_per_user(np.flatnonzero(begins & (time >= start) & (time < end)), user, per_user, rng)
+    wanted = []
+    for first in sessions:
+        last = int(np.searchsorted(user, user[first], side="right"))
+        until = first + int(np.searchsorted(time[first:last], time[first] + horizon_s))
+        wanted.append(np.unique(item[first:until]))
+    return PastRequests(
+        user_key=user[sessions],
+        as_of=time[sessions] - 1.0,
+        wanted_offsets=ragged_offsets([len(part) for part in wanted]),
+        wanted=np.concatenate([np.zeros(0, dtype=np.int64), *wanted]),
+    )
+
+
+def windows(events: EventColumns, number: int, share: float) -> list[tuple[float, float]]:
+    """`number` stretches of time with as many events each, together the last `share` of the log by time."""
+    if len(events.timestamp) == 0:
+        return []
+    edges = np.quantile(events.timestamp, np.linspace(1.0 - share, 1.0, number + 1))
+    edges[-1] += DAY_S  # the last event is inside
+    pairs = zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)
+    return [(start, end) for start, end in pairs if end > start]
+
+
+def _some_per_user(sessions: Longs, user: Longs, per_user: int, rng: np.random.Generator) -> Longs:
+    shuffled = sessions[rng.permutation(len(sessions))]
+    shuffled = shuffled[np.argsort(user[shuffled], kind="stable")]
+    owner = user[shuffled]
+    starts = np.flatnonzero(np.diff(owner, prepend=-1))
+    place = np.arange(len(owner)) - np.repeat(starts, np.diff(np.append(starts, len(owner))))
+    return np.sort(shuffled[place < per_user])

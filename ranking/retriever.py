@@ -1,0 +1,184 @@
+"""Retriever: the union of the candidate sources for a batch of users, with complete source scores."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from interest.batch import Floats, Longs, UserBatch, ragged_offsets
+from interest.catalogue import Catalogue, CatalogueView
+from interest.errors import InvalidConfig
+from interest.store.protocol import EventColumns, ItemChange
+from ranking.batch import CandidateBatch, CandidateRequest
+from ranking.eligibility import Eligibility, Exclusions, Group, exclusions
+from ranking.index import ItemIndex
+from ranking.popularity import WINDOWS_S, Popularity
+from ranking.sources import (
+    COLLABORATIVE,
+    CONTENT,
+    DEFAULT_QUOTAS,
+    POPULAR,
+    REPEAT,
+    SCORE_WINDOW,
+    SOURCES,
+    KeyLists,
+    OwnWeights,
+    by_popularity,
+    by_repeat,
+    by_vector,
+    own_weights,
+    shares,
+)
+
+ALL_TIME = len(WINDOWS_S) - 1  # column of `Popularity.counts`
+
+
+class Retriever:
+    """`apply` belongs to one thread, `retrieve` may run beside it in another."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        popularity: Popularity,
+        item_keys: Longs,
+        item_vectors: Floats,
+        quotas: Mapping[str, int] = DEFAULT_QUOTAS,
+        threads: int = 1,
+    ) -> None:
+        """`item_keys` int64 [m], `item_vectors` float32 [m, D]: the output vectors of the interest model.
+
+        `quotas`: shares of the candidates by source name. Raises `InvalidConfig` for a missing or unknown source.
+        """
+        if set(quotas) != set(SOURCES) or min(quotas.values()) < 0 or not any(quotas.values()):
+            raise InvalidConfig(f"quotas {dict(quotas)}: must give a share of 0 or more to each of {SOURCES}")
+        self._catalogue = catalogue
+        self._popularity = popularity
+        self._quotas = dict(quotas)
+        self._eligibility = Eligibility()
+        self._collaborative = ItemIndex(item_vectors.shape[1], threads)
+        learned = item_vectors.any(axis=1)
+        self._collaborative.build(item_keys[learned], item_vectors[learned])
+        view = catalogue.view()
+        encoded = view.available & view.content.any(axis=1)
+        self._content = ItemIndex(view.content.shape[1], threads)
+        self._content.build(view.keys[encoded], view.content[encoded])
+
+    def apply(self, changes: Sequence[ItemChange], events: EventColumns | None = None) -> None:
+        """Follow the store: the one way in for the catalogue and the popularity that this retriever was given."""
+        if changes:
+            self._catalogue.apply(changes)
+            view = self._catalogue.view()
+            keys = np.unique(np.array([change.item_key for change in changes], dtype=np.int64))
+            rows = view.rows(keys)
+            encoded = view.available[rows] & view.content[rows].any(axis=1)
+            self._content.remove(keys[~encoded])
+            self._content.upsert(keys[encoded], view.content[rows[encoded]])
+        if events is not None:
+            self._popularity.append(events)
+
+    def retrieve(self, users: UserBatch, requests: CandidateRequest) -> CandidateBatch:
+        """min(count, eligible) candidates a user, ordered by item key, each with the score of every source.
+
+        Scores are NaN where undefined: no vector on either side, an item the user never dealt with. They do not depend
+        on who else is in the batch. Raises `InvalidRequest` for a bad filter.
+        """
+        batch = _Batch(self._catalogue.view(), users, exclusions(users, requests), own_weights(users))
+        chosen: list[Longs] = [np.zeros(0, dtype=np.int64)] * len(users.now)
+        for group in self._eligibility.groups(batch.view, users, requests):
+            for count in np.unique(requests.count[group.members]):
+                members = [user for user in group.members if requests.count[user] == count]
+                part = Group(members, group.eligible, group.keys)
+                lists = self._lists(batch, part, int(count))
+                for user in members:
+                    chosen[user] = self._union(batch, part, lists, user, int(count))
+        return self._scored(batch, chosen)
+
+    def _lists(self, batch: "_Batch", group: Group, count: int) -> list[tuple[int, KeyLists]]:
+        """(share, lists) of each source, in the order of `SOURCES`."""
+        share = shares(self._quotas, count)
+        users, excluded = batch.users, batch.excluded
+        lists = [
+            by_vector(self._collaborative, group, excluded, users.vector[:, None, :], share[COLLABORATIVE]),
+            by_vector(self._content, group, excluded, users.content, share[CONTENT]),
+            by_popularity(self._popularity, batch.view, group, users, excluded, share[POPULAR]),
+            by_repeat(group, excluded, batch.own, share[REPEAT]),
+        ]
+        return [named for named in zip(share, lists, strict=True) if named[0]]
+
+    def _union(self, batch: "_Batch", group: Group, lists: list[tuple[int, KeyLists]], user: int, count: int) -> Longs:
+        """Item keys, ascending: the sources' best by place in their list relative to their share, then the rest."""
+        named = [(share, keys[user]) for share, keys in lists if user in keys]
+        keys = np.concatenate([group.keys[:0], *(part for _, part in named)])
+        place = np.concatenate([np.zeros(0), *((np.arange(len(part)) + 1) / share for share, part in named)])
+        order = np.lexsort((place, keys))
+        keys, place = keys[order], place[order]
+        first = np.diff(keys, prepend=-1) != 0
+        keys, place = keys[first], place[first]
+        if len(keys) > count:
+            keys = keys[np.lexsort((keys, place))[:count]]
+        elif len(keys) < count:
+            keys = self._filled(batch, group, user, keys, count)
+        return np.sort(keys)
+
+    def _filled(self, batch: "_Batch", group: Group, user: int, keys: Longs, count: int) -> Longs:
+        """Up to `count` keys: the most wanted of all time first, then in key order."""
+        free = group.eligible.copy()
+        for taken in (keys, batch.excluded.of(user)):
+            free[taken[taken < len(free)]] = False
+        popular = batch.view.keys[self._popularity.order(float(batch.users.now[user]), batch.view, ALL_TIME)]
+        popular = popular[free[popular]][: count - len(keys)]
+        free[popular] = False
+        rest = group.keys[free[group.keys]][: count - len(keys) - len(popular)]
+        return np.concatenate([keys, popular, rest])
+
+    def _scored(self, batch: "_Batch", chosen: list[Longs]) -> CandidateBatch:
+        """Every score is made pair by pair, so that equal requests get equal scores in any batch."""
+        users, view = batch.users, batch.view
+        offsets = ragged_offsets([len(keys) for keys in chosen])
+        owner = np.repeat(np.arange(len(chosen)), np.diff(offsets))
+        keys = np.concatenate([np.zeros(0, dtype=np.int64), *chosen])
+        place = np.arange(len(keys)) - offsets[owner]
+        table = np.full((len(chosen), int(np.diff(offsets).max(initial=0))), -1, dtype=np.int64)
+        table[owner, place] = keys
+        scores = np.full((len(keys), len(SOURCES)), np.nan, dtype=np.float32)
+        scores[:, COLLABORATIVE] = _best_products(self._collaborative, users.vector[:, None, :], table)[owner, place]
+        scores[:, CONTENT] = _best_products(self._content, users.content, table)[owner, place]
+        rows = view.rows(keys)
+        for user in range(len(chosen)):
+            part = slice(offsets[user], offsets[user + 1])
+            counts = self._popularity.counts(float(users.now[user]), view)
+            scores[part, POPULAR] = np.log1p(counts[rows[part], SCORE_WINDOW])
+        scores[:, REPEAT] = _own(owner, keys, batch.own)
+        return CandidateBatch(offsets, keys, scores)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What every step of one `retrieve` shares."""
+
+    view: CatalogueView
+    users: UserBatch
+    excluded: Exclusions
+    own: OwnWeights
+
+
+def _best_products(index: ItemIndex, vectors: Floats, table: Longs) -> Floats:
+    """Highest inner product over the K vectors [B, K, D] with each key of `table` [B, n]; NaN where there is none."""
+    best = np.full(table.shape, np.nan, dtype=np.float32)
+    for which in range(vectors.shape[1]):
+        users = np.flatnonzero(vectors[:, which].any(axis=1))
+        best[users] = np.fmax(best[users], index.scores(vectors[users, which], table[users]))
+    return best
+
+
+def _own(owner: Longs, keys: Longs, own: OwnWeights) -> Floats:
+    """The own weights of these (user, key) pairs, NaN where the user never dealt with the item."""
+    width = int(max(keys.max(initial=0), own.keys.max(initial=0))) + 1
+    held = own.user * width + own.keys
+    wanted = owner * width + keys
+    values = np.full(len(keys), np.nan, dtype=np.float32)
+    if len(held):
+        place = np.minimum(np.searchsorted(held, wanted), len(held) - 1)
+        found = held[place] == wanted
+        values[found] = own.weight[place[found]]
+    return values

@@ -1,0 +1,59 @@
+"""Admission: a fixed number of permits, and a Retry-After computed from how fast they come back."""
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from interest.errors import DeadlineExceeded, Overloaded
+
+MIN_RETRY_AFTER_S, MAX_RETRY_AFTER_S = 0.05, 30.0
+
+
+class Permits:
+    """At most `limit` requests in flight; a further one is refused at once instead of queueing without bound."""
+
+    def __init__(self, limit: int, window: int = 64) -> None:
+        self.limit = limit
+        self.in_flight = 0
+        self._released_at: deque[float] = deque(maxlen=window)  # perf_counter seconds
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Raises `Overloaded` when every permit is taken."""
+        if self.in_flight >= self.limit:
+            raise Overloaded(f"{self.in_flight} requests in flight: the limit is {self.limit}", self.retry_after_s())
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+            self._released_at.append(time.perf_counter())
+
+    def retry_after_s(self) -> float:
+        """Seconds until about a tenth of the permits will be free at the rate at which they came back lately."""
+        if len(self._released_at) < 2:
+            return 1.0
+        elapsed = time.perf_counter() - self._released_at[0]
+        drain_rate = (len(self._released_at) - 1) / max(elapsed, 1e-6)  # permits per second
+        wait = max(1.0, self.limit / 10) / drain_rate
+        return min(max(wait, MIN_RETRY_AFTER_S), MAX_RETRY_AFTER_S)
+
+
+class Deadline:
+    """The instant a request must be answered by; on the wire it is `remaining_ms`, re-anchored on arrival."""
+
+    def __init__(self, timeout_s: float) -> None:
+        self.timeout_s = timeout_s
+        self._expires = time.perf_counter() + timeout_s
+
+    def remaining_s(self) -> float:
+        return self._expires - time.perf_counter()
+
+    def share_s(self, fraction: float) -> float:
+        """Seconds a stage may take when it may use this fraction of the whole; at most what is left."""
+        return min(self.remaining_s(), self.timeout_s * fraction)
+
+    def check(self, what: str) -> None:
+        if self.remaining_s() <= 0:
+            raise DeadlineExceeded(f"{what}: the deadline of {self.timeout_s * 1000:.0f} ms has passed")

@@ -1,0 +1,44 @@
+"""build_app(config): the Ray Serve application, every deployment bound with its own scaling."""
+
+from typing import Any
+
+import ray.serve
+from ray.serve import Application
+
+from serve.config import STAGES, DeploymentConfig, ServerConfig
+from serve.deployments import INGRESS, StageReplica
+from serve.startup import checked
+
+APPLICATION = "attune"
+
+
+def build_app(config: ServerConfig) -> Application:
+    """Checks everything that can be checked before a replica starts, then binds the seven deployments.
+
+    Ray Serve calls this with the `args` of the Serve config file, validated as `ServerConfig`: an unknown key, an
+    invalid release or an unreachable store stops the start with its name.
+    """
+    config = checked(config)
+    handles = {
+        stage: ray.serve.deployment(StageReplica, name=stage, **_options(config.deployment(stage))).bind(stage, config)
+        for stage in STAGES
+    }
+    ingress = ray.serve.deployment(INGRESS, name="ingress", **_options(config.deployment("ingress")))
+    return ingress.bind(config, **handles)
+
+
+def _options(deployment: DeploymentConfig) -> dict[str, Any]:
+    actor: dict[str, Any] = {"num_cpus": deployment.num_cpus, "num_gpus": deployment.num_gpus}
+    if deployment.resources:
+        actor["resources"] = deployment.resources
+    if deployment.env:
+        actor["runtime_env"] = {"env_vars": deployment.env}
+    options: dict[str, Any] = {
+        "max_ongoing_requests": deployment.max_ongoing_requests,
+        "max_surge_percent": deployment.max_surge_percent,
+        "graceful_shutdown_timeout_s": deployment.graceful_shutdown_timeout_s,
+        "ray_actor_options": actor,
+    }
+    if deployment.autoscaling is None:
+        return options | {"num_replicas": deployment.num_replicas}
+    return options | {"autoscaling_config": deployment.autoscaling.model_dump()}

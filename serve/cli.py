@@ -1,0 +1,104 @@
+"""The `attune` command: import, train, serve, evaluate, or all of the first three in one go (`attune run`)."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from interest.errors import AttuneError
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=__doc__)
+demo_model = typer.Typer(no_args_is_help=True, help="The small language model that ships with Attune.")
+app.add_typer(demo_model, name="demo-model")
+console = Console()
+errors = Console(stderr=True)
+
+StoreUrl = Annotated[str, typer.Option(help="SQLAlchemy URL of the database.")]
+Repository = Annotated[Path, typer.Option(help="Folder of the model repository.")]
+DEFAULT_STORE = "sqlite:///.attune/attune.db"
+DEFAULT_REPOSITORY = Path(".attune/models")
+
+
+def main() -> None:
+    """Entry point: our own errors end in one plain line and exit status 2."""
+    try:
+        app()
+    except AttuneError as error:
+        errors.print(f"[bold red]attune:[/] {error.message}", highlight=False)
+        raise SystemExit(2) from error
+
+
+@app.command("import")
+def import_command(
+    items: Annotated[Path | None, typer.Option(help="CSV, Parquet or JSONL.")] = None,
+    events: Annotated[Path | None, typer.Option(help="CSV, Parquet or JSONL.")] = None,
+    users: Annotated[Path | None, typer.Option(help="CSV, Parquet or JSONL.")] = None,
+    mapping: Annotated[Path | None, typer.Option(help="YAML: which column is which field.")] = None,
+    store: StoreUrl = DEFAULT_STORE,
+) -> None:
+    """Load items, events and users. Running it again adds nothing; a bad row is skipped and reported."""
+    from serve.commands.data import import_files
+
+    import_files(console, store, items, events, users, mapping)
+
+
+@app.command()
+def train(store: StoreUrl = DEFAULT_STORE, repository: Repository = DEFAULT_REPOSITORY, seed: int = 0) -> None:
+    """Fit interest model, encoder and reranker on the store's log and write a release."""
+    from serve.commands.data import train_release
+
+    train_release(console, store, repository, seed)
+
+
+@app.command()
+def serve(
+    config: Annotated[Path, typer.Option(help="Ray Serve config file.")] = Path("deploy/serve.yaml"),
+    port: Annotated[int | None, typer.Option(help="Instead of the file's; 0 takes a free one.")] = None,
+) -> None:
+    """Start the server that a Serve config describes, on this machine, until Ctrl-C."""
+    from serve.commands.server import serve_config
+
+    serve_config(console, config, port)
+
+
+@app.command()
+def run(
+    data: Annotated[str, typer.Option(help="Folder with items and events; empty: a synthetic world.")] = "",
+    port: int = 8000,
+    split: Annotated[str, typer.Option(help="train | all: load validation events too (no evaluation then).")] = "train",
+    state: Annotated[Path, typer.Option(help="Where database and models are kept.")] = Path(".attune"),
+    config: Annotated[Path, typer.Option(help="Ray Serve config file to start from.")] = Path("deploy/serve.yaml"),
+) -> None:
+    """Data, training, server, in one go; everything that is already there is used again."""
+    from serve.commands.run import run_all
+
+    run_all(console, data, port, split, state, config)
+
+
+@app.command()
+def evaluate(
+    data: Annotated[Path, typer.Argument(help="Folder with validation.parquet.")],
+    url: Annotated[str, typer.Option(help="A server with evaluation enabled; empty: offline only.")] = "",
+    state: Annotated[Path, typer.Option(help="Where `attune run` keeps database and models.")] = Path(".attune"),
+    users: Annotated[int | None, typer.Option(help="Only the first N users.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the numbers here.")] = None,
+) -> None:
+    """Ranking quality on held-out events: through HTTP with per-user as_of, beside the same offline."""
+    from serve.commands.evaluate import evaluate_data
+
+    evaluate_data(console, data, url, state, users, json)
+
+
+@demo_model.command("build")
+def build_demo_model(
+    out: Annotated[Path, typer.Option(help="Folder for the model.")] = Path("serve/generation/demo_model"),
+    minutes: Annotated[float, typer.Option(help="Training time.")] = 35.0,
+    threads: int = 1,
+    seed: int = 0,
+    resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint.")] = True,
+) -> None:
+    """Train the shipped language model again on sentences of our own grammar."""
+    from serve.generation.demo_training import build
+
+    build(out, minutes, threads, seed, resume)

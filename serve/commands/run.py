@@ -1,0 +1,141 @@
+"""`attune run`: data, training, server and a first recommendation; what is there already is used again."""
+
+import hashlib
+import json
+import re
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from interest.errors import InvalidConfig
+from interest.store.open import open_reader, open_writer
+from ranking.importers import ImportFiles, find_mapping
+from ranking.mapping import Mapping
+from ranking.release import ModelRepository
+from ranking.synthetic import make_world, write_world
+from serve.commands.data import import_mapped, train_release
+from serve.commands.server import ready_server, wait_for_interrupt
+from serve.config import HttpConfig, ServerConfig, parse_config, read_serve_config
+
+SYNTHETIC_SEED = 2024
+IMPORTED = "imported"  # meta: fingerprint of the files the store was loaded from
+SPLIT = "split"
+
+
+def run_all(console: Console, data: str, port: int, split: str, state: Path, config: Path) -> None:
+    """Everything from a data folder (or none) to a ready server, then wait for Ctrl-C."""
+    if split not in ("train", "all"):
+        raise InvalidConfig(f"SPLIT={split}: must be train or all")
+    start = time.perf_counter()
+    folder = Path(data) if data else _synthetic_world(console, state)
+    home = state / (folder.name if split == "train" else f"{folder.name}-{split}")
+    store = f"sqlite:///{(home / 'attune.db').resolve()}"
+    _load(console, folder, split, store)  # type: ignore[arg-type]  # checked above
+    _train(console, store, home / "models")
+    http, settings = server_settings(config, store, home, split)
+    with ready_server(console, settings, http.model_copy(update={"port": port})) as url:
+        console.print(f"\n[bold green]Attune is ready at {url}[/] after {time.perf_counter() - start:.0f} s")
+        _show(console, url, store)
+        console.print("Ctrl-C ends it.")
+        wait_for_interrupt()
+
+
+def server_settings(config: Path, store: str, home: Path, split: str) -> tuple[HttpConfig, ServerConfig]:
+    """The Serve config file with this data's store and models; evaluation is open unless validation was loaded."""
+    http, args = read_serve_config(config)
+    own = {
+        "store": {**args.get("store", {}), "url": store},
+        "repository": str((home / "models").resolve()),
+        "evaluation": {"enabled": split == "train"},
+    }
+    return http, parse_config({**args, **own}, str(config))
+
+
+def _synthetic_world(console: Console, state: Path) -> Path:
+    folder = state / "synthetic-data"
+    if not (folder / "events.parquet").is_file():
+        with console.status("Making a synthetic world: five domains, English and Chinese ..."):
+            write_world(make_world(np.random.default_rng(SYNTHETIC_SEED)), folder)
+    return folder
+
+
+def _load(console: Console, folder: Path, split: Literal["train", "all"], store: str) -> None:
+    if not folder.is_dir():
+        raise InvalidConfig(f"DATA={folder}: no such folder")
+    found = find_mapping(folder, split)
+    if found is None:
+        raise InvalidConfig(f"DATA={folder}: no items file that a known mapping or Attune's own layout fits")
+    files, mapping = found
+    fingerprint = _fingerprint(files, mapping)
+    with closing(open_writer(store)), closing(open_reader(store)) as reader:
+        if reader.get_meta(IMPORTED) == fingerprint:
+            counts = reader.counts()
+            console.print(f"Data: {counts['items']:,} items, {counts['events']:,} events, as imported before.")
+            return
+    console.print(f"Importing {folder} ...", highlight=False)
+    import_mapped(console, store, files.items, files.events, files.users, mapping)
+    with closing(open_writer(store)) as writer:
+        writer.set_meta(SPLIT, split)
+        writer.set_meta(IMPORTED, fingerprint)
+
+
+def _train(console: Console, store: str, repository: Path) -> None:
+    latest = ModelRepository(repository).latest()
+    if latest is not None:
+        console.print(f"Models: release {latest.name}, as trained before.", highlight=False)
+        return
+    console.print("Training ...")
+    train_release(console, store, repository, seed=0)
+
+
+def _fingerprint(files: ImportFiles, mapping: Mapping) -> str:
+    """Names, sizes and times of change of the files, and the mapping."""
+    paths = [path for path in (files.items, *files.events, files.users) if path is not None]
+    facts = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    return hashlib.sha256(json.dumps([facts, mapping.model_dump(mode="json")]).encode()).hexdigest()
+
+
+def _show(console: Console, url: str, store: str) -> None:
+    """Three curl lines, and one real recommendation as a table."""
+    user_id, item_id = _somebody(store)
+    body = {"user_id": user_id, "count": 5, "generate": {"content_type": "reason"}}
+    asked = {**body, "include": ["values"]}
+    event = {"id": "first-click", "type": "click", "user_id": user_id, "item_id": item_id}
+    json_header = "-H 'Content-Type: application/json'"
+    for line in (
+        f"curl -s {url}/v1/recommendations {json_header} -d '{json.dumps(body)}'",
+        f"curl -s {url}/v1/events {json_header} -d '{json.dumps(event)}'",
+        f"curl -s {url}/v1/users/{user_id}/interests",
+    ):
+        console.print(f"  {line}", highlight=False, soft_wrap=True)
+    answer = httpx.post(f"{url}/v1/recommendations", json=asked, timeout=60)
+    answer.raise_for_status()
+    _print_recommendation(console, answer.json())
+
+
+def _somebody(store: str) -> tuple[str, str]:
+    """A user with a middling number of events, and an item of theirs; strangers when there are no events."""
+    with closing(open_reader(store)) as reader:
+        users = reader.user_ids(200)
+        profiles = sorted(reader.profiles(users), key=lambda profile: (profile.events, profile.user_id))
+        if not profiles:
+            return "somebody", next(iter(reader.item_changes(0, 1))).item_id
+        chosen = profiles[len(profiles) // 2]
+        return chosen.user_id, reader.events_of(chosen.user_id, 1)[0].item_id
+
+
+def _print_recommendation(console: Console, reply: dict[str, Any]) -> None:
+    columns: Sequence[str] = ("", "item", "title", "score", "text", "by")
+    table = Table(*columns, title=f"For user {reply['user_id']} (tier {reply['tier']})", show_lines=True)
+    for item in reply["data"]:
+        text = item.get("generated") or {"text": "", "source": ""}
+        title = re.sub(r"\s+", " ", str(item["values"]["title"]))
+        table.add_row(str(item["rank"]), item["item_id"], title, f"{item['score']:.3f}", text["text"], text["source"])
+    console.print(table)

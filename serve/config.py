@@ -1,0 +1,167 @@
+"""Every setting of a server in one frozen object, checked before anything starts: an unknown key is an error."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from interest.errors import InvalidConfig
+from serve.generation.engine import EngineConfig
+
+STAGES = ("store", "interest", "retriever", "reranker", "encoder", "generator")
+DEPLOYMENTS = ("ingress", *STAGES)
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Autoscaling(Settings):
+    """Bounds of Ray Serve's autoscaler for one deployment."""
+
+    min_replicas: int = Field(1, ge=0)
+    max_replicas: int = Field(2, ge=1)
+    target_ongoing_requests: float = Field(2.0, gt=0)
+
+
+class DeploymentConfig(Settings):
+    """How one deployment is scaled and placed. CPU shares are reservations, not limits."""
+
+    num_replicas: int = Field(1, ge=1)
+    autoscaling: Autoscaling | None = None  # replaces num_replicas
+    max_ongoing_requests: int = Field(64, ge=1)
+    num_cpus: float = Field(0.1, ge=0)
+    num_gpus: float = Field(0, ge=0)
+    resources: dict[str, float] = {}
+    env: dict[str, str] = {}
+    max_surge_percent: int = Field(0, ge=0, le=100)
+    graceful_shutdown_timeout_s: float = Field(20, gt=0)
+
+
+class StoreConfig(Settings):
+    """Where the one database lies: an SQLAlchemy URL."""
+
+    url: str = "sqlite:///.attune/attune.db"
+    max_group_commit: int = Field(1000, ge=1)
+
+
+class ClockConfig(Settings):
+    """`data` runs from the newest imported event; `auto` takes it when that event is over 30 days old."""
+
+    mode: Literal["auto", "wall", "data"] = "auto"
+    quantum_s: float = Field(300, gt=0)  # features read the time in steps of this size, so equal requests are equal
+    base: float | None = None  # unix seconds at `started_at`; filled in once per start, so that all replicas agree
+    started_at: float | None = None
+
+
+class Limits(Settings):
+    """Bounds of the public surface."""
+
+    max_count: int = Field(100, ge=1)
+    max_batch_users: int = Field(256, ge=1)
+    max_events: int = Field(1000, ge=1)
+    max_items: int = Field(1000, ge=1)
+    max_excluded: int = Field(10_000, ge=1)
+    max_body_bytes: int = Field(8 * 2**20, ge=1)
+    permits: int = Field(256, ge=1)  # requests in flight per ingress replica; more are answered 429
+    default_timeout_ms: int = Field(10_000, ge=1)
+    max_timeout_ms: int = Field(60_000, ge=1)
+
+
+class Batching(Settings):
+    """How requests become batches at an ingress."""
+
+    max_batch_size: int = Field(64, ge=1)
+    max_in_flight: int = Field(2, ge=1)  # batches an ingress replica may have under way at once
+
+
+class Retrieval(Settings):
+    """How many candidates reach the reranker."""
+
+    candidates: int = Field(300, ge=1)
+    follow_interval_s: float = Field(0.2, gt=0, le=0.5)  # how often replicas ask for new items and events
+
+
+class GenerationConfig(Settings):
+    """Text: the engine behind it and what a request may ask of it."""
+
+    enabled: bool = True
+    engine: EngineConfig = EngineConfig()
+    max_tokens: int = Field(96, ge=1, le=1024)
+    default_language: Literal["auto", "en", "zh"] = "auto"
+
+
+class EvaluationConfig(Settings):
+    """`as_of` is accepted only here enabled, and only on a store that holds no validation events."""
+
+    enabled: bool = False
+
+
+class ServerConfig(Settings):
+    """One server."""
+
+    store: StoreConfig = StoreConfig()
+    repository: str = ".attune/models"
+    release: str = "latest"
+    clock: ClockConfig = ClockConfig()
+    limits: Limits = Limits()
+    batching: Batching = Batching()
+    retrieval: Retrieval = Retrieval()
+    generation: GenerationConfig = GenerationConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    deployments: dict[
+        Literal["ingress", "store", "interest", "retriever", "reranker", "encoder", "generator"], DeploymentConfig
+    ] = {}
+
+    @model_validator(mode="after")
+    def _one_writer(self) -> "ServerConfig":
+        store = self.deployment("store")
+        if self.store.url.startswith("sqlite") and (store.num_replicas != 1 or store.autoscaling is not None):
+            raise ValueError(
+                f"deployments.store.num_replicas={store.num_replicas}: SQLite has one writer; use PostgreSQL for more"
+            )
+        return self
+
+    def deployment(self, name: str) -> DeploymentConfig:
+        return self.deployments.get(name, DeploymentConfig())  # type: ignore[call-overload, no-any-return]
+
+
+class HttpConfig(Settings):
+    """Where the ingress listens."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(8000, ge=0, le=65535)
+    request_timeout_s: float | None = None
+
+
+def parse_config(raw: Any, source: str) -> ServerConfig:
+    """A checked config; raises `InvalidConfig` naming the source, each bad key and what is wrong with it."""
+    try:
+        return ServerConfig.model_validate(raw)
+    except ValidationError as error:
+        raise InvalidConfig(f"{source}: {describe(error)}") from error
+
+
+def describe(error: ValidationError) -> str:
+    """Each problem as `key: what is wrong`, joined by semicolons."""
+    return "; ".join(f"{'.'.join(map(str, item['loc'])) or '(root)'}: {item['msg']}" for item in error.errors())
+
+
+def read_serve_config(path: Path) -> tuple[HttpConfig, dict[str, Any]]:
+    """The `http_options` and the application's `args` of a Ray Serve config file.
+
+    Errors: `InvalidConfig` for a file that cannot be read, is no YAML mapping, or has not exactly one application.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise InvalidConfig(f"{path}: {error}") from error
+    applications = raw.get("applications") if isinstance(raw, dict) else None
+    if not isinstance(applications, list) or len(applications) != 1:
+        raise InvalidConfig(f"{path}: a Serve config with exactly one application is needed")
+    try:
+        http = HttpConfig.model_validate(raw.get("http_options") or {})
+    except ValidationError as error:
+        raise InvalidConfig(f"{path}: http_options.{describe(error)}") from error
+    return http, applications[0].get("args") or {}

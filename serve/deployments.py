@@ -1,0 +1,102 @@
+"""One thin Ray class for every stage, one for the ingress, and handles that look like stages."""
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+import ray.serve
+from ray.exceptions import RayActorError, RayTaskError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.handle import DeploymentHandle
+
+from interest.batch import Tensors
+from interest.errors import AttuneError, NotReady, Overloaded
+from serve.config import ServerConfig
+from serve.ranker import Stage
+from serve.stages.factory import make_model
+
+if TYPE_CHECKING:
+    from serve.routes.app import ASGIApp
+
+log = logging.getLogger("attune.deployments")
+
+
+class StageReplica:
+    """One replica of one stage: a `Model` behind a Ray actor."""
+
+    async def __init__(self, stage: str, config: ServerConfig) -> None:  # type: ignore[misc]  # Ray awaits it
+        self._model = make_model(stage, config)
+        await self._model.load()
+
+    async def infer(self, tensors: Tensors) -> Tensors:
+        return await self._model.infer(tensors)
+
+    async def check_health(self) -> None:
+        await self._model.check_health()
+
+    async def __del__(self) -> None:
+        await self._model.unload()
+
+
+class IngressReplica:
+    """The HTTP surface; the other deployments are reached through handles."""
+
+    async def __init__(self, config: ServerConfig, **handles: DeploymentHandle) -> None:  # type: ignore[misc]
+        from serve.ingress import Ingress  # the other replicas need none of its imports
+
+        self._ingress = Ingress(config, {name: stage_of(name, handle) for name, handle in handles.items()})
+        await self._ingress.start()
+
+    def __serve_build_asgi_app__(self) -> "ASGIApp":
+        return self._ingress.asgi_app(request_id_header=False)  # Ray Serve adds the header itself
+
+    async def check_health(self) -> None:
+        await self._ingress.check_health()
+
+
+def stage_of(name: str, handle: DeploymentHandle) -> Stage:
+    """The deployment as a callable from tensors to tensors that raises our own errors.
+
+    A call whose replica died is made once more: every stage call may be repeated, because reads change nothing and
+    writes carry idempotency keys.
+    """
+
+    async def call(tensors: Tensors) -> Tensors:
+        try:
+            return await _once(name, handle, tensors)
+        except RayActorError:
+            log.warning("a %s replica died with a call under way; calling another", name)
+        try:
+            return await _once(name, handle, tensors)
+        except RayActorError as error:
+            raise NotReady(f"{name}: its replica died") from error
+
+    return call
+
+
+async def _once(name: str, handle: DeploymentHandle, tensors: Tensors) -> Tensors:
+    response = handle.infer.remote(tensors)
+    try:
+        answer: Tensors = await response
+        return answer
+    except asyncio.CancelledError:
+        response.cancel()  # Ray does not, and the replica would work on for nobody
+        raise
+    except RayTaskError as error:
+        raise _own(name, error) from error
+    except BackPressureError as error:
+        raise Overloaded(f"{name}: its queue is full") from error
+    except DeploymentUnavailableError as error:
+        raise NotReady(f"{name}: no replica is healthy") from error
+
+
+def _own(name: str, error: RayTaskError) -> AttuneError:
+    """Our error out of Ray's wrapper: by class, with the text of our own attribute and not the remote traceback."""
+    cause = error.cause
+    if isinstance(cause, AttuneError):
+        return cause
+    log.error("%s failed: %s", name, error)
+    return AttuneError(f"{name}: {type(cause).__name__}")
+
+
+INGRESS = ray.serve.ingress()(IngressReplica)

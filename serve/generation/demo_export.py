@@ -1,0 +1,46 @@
+"""Writes a trained demo model as a folder that Hugging Face tools and vLLM load unchanged."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+
+from serve.generation.demo_architecture import DemoModel, hugging_face_config, to_hugging_face
+from serve.generation.demo_tokenizer import END, PAD, token_id, tokenizer_config
+from serve.generation.prompt import PROMPT_VERSION
+
+CARD = """# Attune demo model
+
+A language model of 4.1 million parameters (Qwen3 architecture, bfloat16) that Attune trains itself, so that its whole
+generation path runs with vLLM and without a download.
+
+**What it is**: a paraphraser of Attune's own sentence templates, in English and Chinese, that copies titles,
+categories, tags and interests from its prompt, also ones that it never saw. It was trained on made-up titles only.
+
+**What it is not**: a general writer. It knows nothing about the world, answers no questions and understands only the
+prompt layout of `serve/generation/prompt.py` (its version is in `prompt_version.json`). For richer texts, set
+another model.
+
+Every text is checked against the item's facts before it is shown; one that fails is replaced by a template sentence.
+
+Built by `python -m serve.generation.demo_training`.
+"""
+
+
+def export(model: DemoModel, tokenizer: Tokenizer, out: Path, training: Mapping[str, object]) -> None:
+    """Write weights, tokenizer, configuration, card and the prompt version into the folder `out`."""
+    out.mkdir(parents=True, exist_ok=True)
+    end, pad = token_id(tokenizer, END), token_id(tokenizer, PAD)
+    save_file(to_hugging_face(model), str(out / "model.safetensors"), metadata={"format": "pt"})
+    tokenizer.save(str(out / "tokenizer.json"))
+    _write(out / "tokenizer_config.json", tokenizer_config(model.shape.max_positions))
+    _write(out / "config.json", hugging_face_config(model.shape, end, pad))
+    _write(out / "generation_config.json", {"eos_token_id": end, "pad_token_id": pad, "do_sample": False})
+    _write(out / "prompt_version.json", {"prompt_version": PROMPT_VERSION, "training": dict(training)})
+    (out / "MODEL_CARD.md").write_text(CARD, encoding="utf-8")
+
+
+def _write(path: Path, content: Mapping[str, object]) -> None:
+    path.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")

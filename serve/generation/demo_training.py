@@ -1,0 +1,218 @@
+"""Trains the demo model from nothing on one CPU core: `python -m serve.generation.demo_training --minutes 35`."""
+
+import argparse
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
+from torch import Tensor
+from torch.nn import functional
+
+from serve.generation.demo_architecture import DemoModel, Shape, start_as_copier
+from serve.generation.demo_corpus import copy_text, random_row
+from serve.generation.demo_export import export
+from serve.generation.demo_optimizer import MuonWithAdam
+from serve.generation.demo_tokenizer import END, VOCABULARY, token_id, train_tokenizer
+
+BATCH_TOKENS = 2048  # padded tokens of one step
+POOL_BATCHES = 24  # rows of so many steps are sorted by length together, so that little is padding
+MAX_ROW_TOKENS = 320
+COPY_SHARE = 0.2  # of rows that only repeat noise
+SAVE_EVERY_S = 120.0
+WARM_UP_STEPS = 30
+
+
+@dataclass(slots=True)
+class Run:
+    """Where a training run stands: everything beside the weights that a checkpoint keeps."""
+
+    seed: int
+    step: int = 0
+    pool: int = 0
+    elapsed_s: float = 0.0
+    tokens: int = 0
+    losses: list[float] = field(default_factory=list)
+
+
+def build(
+    out: Path, minutes: float, threads: int, seed: int = 0, resume: bool = False, work: Path | None = None
+) -> None:
+    """Train for so many minutes (learning rates fall to zero at the end) and write the model folder `out`.
+
+    Minutes are processor time, so that a busy machine trains as much as an idle one, only later.
+    Checkpoints are kept in `work` (default: .attune/demo-model); with `resume` training goes on from the last one.
+    """
+    torch.set_num_threads(threads)
+    work = work or Path(".attune/demo-model")
+    work.mkdir(parents=True, exist_ok=True)
+    model = DemoModel(Shape(vocabulary=VOCABULARY))
+    optimizer = MuonWithAdam(model)
+    run = Run(seed)
+    if resume and (work / "checkpoint.safetensors").exists():
+        tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
+        _restore(work, model, optimizer, run)
+    else:
+        tokenizer = train_tokenizer(seed)
+        tokenizer.save(str(work / "tokenizer.json"))
+        torch.manual_seed(seed)
+        model = DemoModel(Shape(vocabulary=VOCABULARY))
+        start_as_copier(model, seed)
+        optimizer = MuonWithAdam(model)
+    _train(model, optimizer, tokenizer, run, minutes * 60.0, work)
+    export(model, tokenizer, out, {"seed": seed, "steps": run.step, "tokens": run.tokens, "loss": _recent(run.losses)})
+
+
+def _train(
+    model: DemoModel, optimizer: MuonWithAdam, tokenizer: Tokenizer, run: Run, budget_s: float, work: Path
+) -> None:
+    forward = torch.compile(model, dynamic=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
+    saved_at = run.elapsed_s
+    with Progress(*columns, refresh_per_second=0.2) as progress:
+        bar = progress.add_task("demo model", total=budget_s, completed=int(run.elapsed_s), state="")
+        while run.elapsed_s < budget_s:
+            for rows in _batches(tokenizer, run):
+                started = time.process_time()
+                loss = _step(model, forward, optimizer, rows, _rate(run, budget_s))
+                run.elapsed_s += (time.process_time() - started) / torch.get_num_threads()
+                run.step += 1
+                run.tokens += sum(len(row) for row, _ in rows)
+                run.losses.append(loss)
+                state = f"step {run.step}  loss {_recent(run.losses):.4f}  {run.tokens / run.elapsed_s:,.0f} tokens/s"
+                progress.update(bar, completed=min(run.elapsed_s, budget_s), state=state)
+                if run.elapsed_s >= budget_s:
+                    break
+            run.pool += 1
+            if run.elapsed_s - saved_at > SAVE_EVERY_S:
+                _save(work, model, optimizer, run)
+                progress.console.print(state)
+                saved_at = run.elapsed_s
+    _save(work, model, optimizer, run)
+
+
+def _step(
+    model: DemoModel,
+    forward: torch.nn.Module,
+    optimizer: MuonWithAdam,
+    rows: Sequence[tuple[list[int], int]],
+    rate: float,
+) -> float:
+    """One update on rows (tokens, where the answer begins); returns the mean loss of answer tokens, in nats."""
+    tokens, positions, targets = _tensors(rows)
+    states = forward(tokens).flatten(0, 1)[positions]
+    loss = functional.cross_entropy(model.logits(states), targets)
+    loss.backward()
+    optimizer.step(rate)
+    return float(loss.detach())
+
+
+def _tensors(rows: Sequence[tuple[list[int], int]]) -> tuple[Tensor, Tensor, Tensor]:
+    """Tokens [rows, length] padded on the right; flat positions before each answer token; those answer tokens."""
+    length = math.ceil(max(len(row) for row, _ in rows) / 8) * 8
+    tokens = torch.zeros(len(rows), length, dtype=torch.int64)
+    positions: list[int] = []
+    targets: list[int] = []
+    for number, (row, answer) in enumerate(rows):
+        tokens[number, : len(row)] = torch.tensor(row)
+        positions.extend(range(number * length + answer - 1, number * length + len(row) - 1))
+        targets.extend(row[answer:])
+    return tokens, torch.tensor(positions), torch.tensor(targets)
+
+
+def _batches(tokenizer: Tokenizer, run: Run) -> Iterator[list[tuple[list[int], int]]]:
+    """The batches of one pool of rows, each about `BATCH_TOKENS` padded tokens; the same for the same seed and pool."""
+    rng = np.random.default_rng((run.seed, 2, run.pool))
+    rows: list[tuple[list[int], int]] = []
+    count = 0
+    while count < POOL_BATCHES * BATCH_TOKENS:
+        row = _row(tokenizer, rng)
+        if len(row[0]) <= MAX_ROW_TOKENS:
+            rows.append(row)
+            count += len(row[0])
+    rows.sort(key=lambda row: -len(row[0]))
+    batches: list[list[tuple[list[int], int]]] = [[]]
+    for row in rows:
+        if batches[-1] and (len(batches[-1]) + 1) * len(batches[-1][0][0]) > BATCH_TOKENS:
+            batches.append([])
+        batches[-1].append(row)
+    for number in rng.permutation(len(batches)):
+        yield batches[number]
+
+
+def _row(tokenizer: Tokenizer, rng: np.random.Generator) -> tuple[list[int], int]:
+    """Token ids of prompt, answer and end mark, and where the answer begins."""
+    end = token_id(tokenizer, END)
+    if rng.random() < COPY_SHARE:
+        noise = _random_tokens(tokenizer, rng) if rng.random() < 0.75 else tokenizer.encode(copy_text(rng)).ids
+        return [*noise, *tokenizer.encode("\n").ids, *noise, end], len(noise) + 1
+    row = random_row(rng)
+    head, tail = tokenizer.encode(row.prompt).ids, tokenizer.encode(row.answer).ids
+    return [*head, *tail, end], len(head)
+
+
+def _random_tokens(tokenizer: Tokenizer, rng: np.random.Generator) -> list[int]:
+    """Any tokens in equal shares, now and then a stretch of them twice.
+
+    Tokens that no training text holds would otherwise only ever be pushed down, until none can be told from another.
+    """
+    ids = [int(token) for token in rng.integers(2, tokenizer.get_vocab_size(), size=int(rng.integers(8, 40)))]
+    if rng.random() < 0.3:
+        start, length = int(rng.integers(len(ids))), int(rng.integers(1, 6))
+        ids += ids[start : start + length]
+    return ids
+
+
+def _rate(run: Run, budget_s: float) -> float:
+    """Share of the full learning rate: a short warm-up, then a straight line to zero at the end of the time."""
+    return min(1.0, (run.step + 1) / WARM_UP_STEPS) * max(0.02, 1.0 - run.elapsed_s / budget_s)
+
+
+def _recent(losses: Sequence[float]) -> float:
+    return float(np.mean(losses[-20:])) if losses else math.nan
+
+
+def _save(work: Path, model: DemoModel, optimizer: MuonWithAdam, run: Run) -> None:
+    tensors = {f"model.{name}": value.detach() for name, value in model.named_parameters()}
+    tensors |= {f"optimizer.{name}": value for name, value in optimizer.state().items()}
+    numbers = {"seed": run.seed, "step": run.step, "pool": run.pool, "elapsed_s": run.elapsed_s, "tokens": run.tokens}
+    draft = work / "checkpoint.tmp"
+    save_file(tensors, str(draft), metadata={name: str(value) for name, value in numbers.items()})
+    draft.replace(work / "checkpoint.safetensors")
+
+
+def _restore(work: Path, model: DemoModel, optimizer: MuonWithAdam, run: Run) -> None:
+    path = str(work / "checkpoint.safetensors")
+    tensors = load_file(path)
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            value.copy_(tensors[f"model.{name}"])
+    optimizer.restore({name.removeprefix("optimizer."): value for name, value in tensors.items()})
+    with safe_open(path, "pt") as handle:
+        numbers = handle.metadata()
+    run.seed, run.step, run.pool = int(numbers["seed"]), int(numbers["step"]), int(numbers["pool"])
+    run.elapsed_s, run.tokens = float(numbers["elapsed_s"]), int(numbers["tokens"])
+
+
+def main() -> None:
+    """Command line of `build`."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=35.0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("serve/generation/demo_model"))
+    parser.add_argument("--work", type=Path, default=None)
+    parser.add_argument("--resume", action="store_true")
+    options = parser.parse_args()
+    build(options.out, options.minutes, options.threads, options.seed, options.resume, options.work)
+
+
+if __name__ == "__main__":
+    main()

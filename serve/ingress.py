@@ -1,0 +1,119 @@
+"""One ingress replica: its own copy of the catalogue, the pipeline, the writes, and a warm-up before it is ready."""
+
+import asyncio
+import contextvars
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version as package_version
+from pathlib import Path
+
+from interest.catalogue import Catalogue
+from interest.errors import AttuneError
+from interest.store.open import open_reader
+from interest.store.protocol import EventColumns, ItemChange
+from ranking.encoder_files import encoder_identity
+from ranking.popularity import Popularity
+from ranking.release import ModelRepository
+from serve.admission import Permits
+from serve.config import ServerConfig
+from serve.follower import Follower
+from serve.generation.prompt import PROMPT_VERSION
+from serve.impressions import ImpressionWriter
+from serve.pipeline import Pipeline
+from serve.popular import PopularItems
+from serve.ranker import Stage
+from serve.routes.app import ASGIApp, create_app
+from serve.routes.native import Api, Readiness
+from serve.schema import Generate, RecommendationRequest
+from serve.startup import clock_of, model_versions
+from serve.store_commands import StoreClient
+from serve.users import Users
+from serve.writes import Writes
+
+WARM_UP_USER = "attune-warm-up"
+WARM_UP_RETRY_S = 0.5
+
+log = logging.getLogger("attune.ingress")
+
+
+class Ingress:
+    """Owns what the routes use; `stages` are the six deployments behind it."""
+
+    def __init__(self, config: ServerConfig, stages: Mapping[str, Stage]) -> None:
+        self._config = config
+        self._stages = stages
+        self._readiness = Readiness()
+        self._reader = open_reader(config.store.url)
+        self._catalogue = Catalogue()
+        self._popularity = Popularity()
+        self._follower = Follower(self._reader, self._apply, config.retrieval.follow_interval_s, "ingress")
+        self._impressions = ImpressionWriter(StoreClient(stages["store"]))
+        self._warm_up_task: asyncio.Task[None] | None = None
+        self._api = self._make_api()
+
+    async def start(self) -> None:
+        """Load the catalogue, then warm up in the background: /health answers meanwhile, /ready does not."""
+        await asyncio.to_thread(self._follower.catch_up)
+        self._follower.start()
+        loop = asyncio.get_running_loop()
+        self._warm_up_task = loop.create_task(self._warm_up(), context=contextvars.Context())
+
+    def asgi_app(self, request_id_header: bool = True) -> ASGIApp:
+        """The HTTP surface; `request_id_header` False where somebody in front adds `X-Request-ID` to replies."""
+        return create_app(self._api, request_id_header)
+
+    async def check_health(self) -> None:
+        """An ingress is healthy while its loop turns: its stages have health checks of their own."""
+
+    async def close(self) -> None:
+        if self._warm_up_task is not None:
+            self._warm_up_task.cancel()
+        await self._impressions.close()
+        await self._api.pipeline.close()
+        self._follower.stop()
+        self._reader.close()
+
+    def _apply(self, changes: Sequence[ItemChange], events: EventColumns | None) -> None:
+        self._catalogue.apply(changes)
+        if events is not None:
+            self._popularity.append(events)
+
+    def _make_api(self) -> Api:
+        config = self._config
+        repository = ModelRepository(Path(config.repository))
+        release = repository.read_release(config.release)
+        encoder, _ = encoder_identity(repository.open_version("encoder", release.models["encoder"]).folder)
+        versions = model_versions(release, config.generation.engine.model, PROMPT_VERSION)
+        clock = clock_of(config)
+        store = StoreClient(self._stages["store"])
+        popular = PopularItems(self._catalogue, self._popularity)
+        interest = self._stages["interest"]
+        return Api(
+            pipeline=Pipeline(config, self._stages, self._catalogue, popular, clock, versions, self._impressions),
+            writes=Writes(store, self._stages["encoder"], encoder, clock, config.limits),
+            users=Users(self._reader, interest, clock, release.name, config.evaluation.enabled),
+            reader=self._reader,
+            catalogue=self._catalogue,
+            permits=Permits(config.limits.permits),
+            readiness=self._readiness,
+            limits=config.limits,
+            version={"attune": package_version("attune"), **versions},
+        )
+
+    async def _warm_up(self) -> None:
+        """One whole request through every stage, again until it comes back undegraded."""
+        start = time.perf_counter()
+        while not self._readiness.ready:
+            generate = Generate() if self._config.generation.enabled else None
+            request = RecommendationRequest(user_id=WARM_UP_USER, count=2, generate=generate, timeout_ms=60_000)
+            try:
+                reply = await self._api.pipeline.answer(request)
+            except AttuneError as error:
+                self._readiness.reason = f"warming up: {error.message}"
+            else:
+                self._readiness.reason = f"warming up: {', '.join(reply.degraded)} not ready yet"
+                self._readiness.ready = not reply.degraded
+            if not self._readiness.ready:
+                await asyncio.sleep(WARM_UP_RETRY_S)
+        log.info("ready after %.1f s", time.perf_counter() - start)

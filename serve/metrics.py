@@ -1,0 +1,69 @@
+"""Prometheus metrics: one file a process in a shared folder, merged over the replicas of a node when asked for.
+
+`PROMETHEUS_MULTIPROC_DIR` must be in the environment before this module is imported (serve/ray_cluster.py and the
+Serve config see to it); without it the metrics are those of this process alone.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import generate_latest as _generate_latest
+from prometheus_client import multiprocess as _multiprocess
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+
+REQUESTS = Counter("attune_requests_total", "HTTP requests by route and status.", ["route", "status"])
+REQUEST_SECONDS = Histogram("attune_request_duration_seconds", "Whole requests.", ["route"], buckets=SECONDS)
+STAGE_SECONDS = Histogram(
+    "attune_stage_duration_seconds", "One stage, as its caller sees it.", ["stage"], buckets=SECONDS
+)
+STAGE_FAILURES = Counter("attune_stage_failures_total", "Stage calls that raised or ran out of time.", ["stage"])
+BATCH_SIZE = Histogram("attune_batch_size", "Users in one batch.", buckets=SIZES)
+TIERS = Counter("attune_recommendations_total", "Recommendations by the tier that served them.", ["tier"])
+SHED = Counter("attune_shed_total", "Requests refused because every permit was taken.")
+GENERATED = Counter("attune_generated_total", "Texts by what became of them.", ["source", "result"])
+TOKENS = Counter("attune_tokens_total", "Tokens of the language model.", ["kind"])
+EVENTS = Counter("attune_events_total", "Events by what became of them.", ["result"])
+IMPRESSIONS = Counter("attune_impressions_total", "Impressions by what became of them.", ["result"])
+IN_FLIGHT = Gauge("attune_in_flight_requests", "Requests holding a permit.", multiprocess_mode="livesum")
+GENERATING = Gauge("attune_generating_texts", "Texts being written right now.", multiprocess_mode="livesum")
+ENGINE_PREFIX_TOKENS = Gauge(
+    "attune_engine_prefix_cache_tokens",
+    "Prompt tokens looked up in the prefix cache.",
+    ["found"],
+    multiprocess_mode="livesum",
+)
+FOLLOWED_SEQ = Gauge("attune_followed_seq", "Sequence number applied.", ["stage"], multiprocess_mode="livemin")
+
+
+@contextmanager
+def stage_timer(stage: str) -> Iterator[None]:
+    """Times a stage, failures included, and counts the failures."""
+    start = time.perf_counter()
+    try:
+        yield
+    except BaseException:
+        STAGE_FAILURES.labels(stage).inc()
+        raise
+    finally:
+        STAGE_SECONDS.labels(stage).observe(time.perf_counter() - start)
+
+
+def render() -> bytes:
+    """The exposition text of every live process that shares this node's folder."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return _generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    _multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return _generate_latest(registry)
+
+
+def forget_process(pid: int) -> None:
+    """Drop the live gauges of a process that ended."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        _multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]

@@ -1,0 +1,306 @@
+"""THE request: from a validated body to a reply, top to bottom, with no Ray and no HTTP in it."""
+
+import asyncio
+import math
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from interest.catalogue import Catalogue, CatalogueView
+from interest.clock import Clock
+from interest.errors import InvalidRequest, NotFound
+from interest.items import Item
+from interest.store.protocol import Impression
+from ranking.filters import compile_filter
+from ranking.sources import SOURCES
+from serve.admission import Deadline
+from serve.config import ServerConfig
+from serve.generation.generator import GeneratedText
+from serve.metrics import TIERS
+from serve.popular import PopularItems
+from serve.ranker import BatchRanker, Query, Ranking, Stage, StageFailed
+from serve.schema import (
+    Generate,
+    GeneratedContent,
+    GeneratedItem,
+    Generation,
+    GenerationRequest,
+    Recommendation,
+    RecommendationRequest,
+    RecommendedItem,
+    Tier,
+    Usage,
+)
+from serve.writer import ContentWriter
+
+RANKING_SHARE = 0.7  # of the deadline: what is left is for the reply, or for content
+
+
+class ImpressionLog(Protocol):
+    """Takes impressions without making the reply wait."""
+
+    def put(self, impressions: Sequence[Impression]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What the ranking stages, or their stand-in, came up with for one request."""
+
+    ranking: Ranking
+    tier: Tier
+    degraded: tuple[str, ...] = ()
+
+
+class Pipeline:
+    """One ingress replica's request path. `stages` are callables from named arrays to named arrays."""
+
+    def __init__(
+        self,
+        config: ServerConfig,
+        stages: Mapping[str, Stage],
+        catalogue: Catalogue,
+        popular: PopularItems,
+        clock: Clock,
+        model_versions: Mapping[str, str],
+        impressions: ImpressionLog,
+    ) -> None:
+        self._config = config
+        self._catalogue = catalogue
+        self._popular = popular
+        self._clock = clock
+        self._versions = dict(model_versions)
+        self._impressions = impressions
+        self._domain_of: tuple[int, str] | None = None  # main domain of a version of the catalogue
+        self._writer = ContentWriter(stages["generator"], config.generation)
+        batching = config.batching
+        self._ranker = BatchRanker(
+            stages,
+            self._versions["release"],
+            config.retrieval.candidates,
+            batching.max_batch_size,
+            batching.max_in_flight,
+        )
+
+    async def close(self) -> None:
+        await self._ranker.close()
+
+    async def recommend(self, request: RecommendationRequest) -> Recommendation:
+        """1 check, 2-4 rank in a batch with others, 5 write, 6 reply; what is shown is logged and counted."""
+        reply = await self.answer(request)
+        self._log_impressions(request, reply)
+        TIERS.labels(reply.tier).inc()
+        return reply
+
+    async def answer(self, request: RecommendationRequest) -> Recommendation:
+        """The reply alone, leaving no trace in log or counters (the warm-up asks this way)."""
+        deadline = Deadline(self.timeout_s(request.timeout_ms))
+        view = self._catalogue.view()
+        query = self._query(request, view)
+        served = await self._rank(query, request, deadline)
+        items = _items_of(served.ranking, view)
+        texts, degraded = await self._write(request.generate, served.ranking, items, deadline)
+        return self._reply(request, served, items, texts, degraded)
+
+    async def generate(self, request: GenerationRequest) -> Generation:
+        """Texts about the caller's items, written for our user."""
+        deadline = Deadline(self.timeout_s(request.timeout_ms))
+        view = self._catalogue.view()
+        items = [_known_item(view, item_id) for item_id in request.item_ids]
+        now = self._clock.quantised(self._clock.now())
+        exclude = np.empty(0, dtype=np.int64)
+        query = Query(request.user_id, len(items), now, math.nan, False, exclude)
+        ranking = (await self._rank(query, None, deadline)).ranking
+        texts = await self._writer.write(items, ranking.interests, request.generate, deadline.remaining_s())
+        data = [
+            GeneratedItem(item_id=item.item_id, **_content(item, text, request.generate).model_dump())
+            for item, text in zip(items, texts, strict=True)
+            if text is not None
+        ]
+        if not data:
+            deadline.check("generation")
+        return Generation(
+            id=_new_id("gen"),
+            user_id=request.user_id,
+            data=data,
+            model_versions=self._versions,
+            usage=_usage(texts),
+        )
+
+    def timeout_s(self, timeout_ms: int | None) -> float:
+        limits = self._config.limits
+        return min(timeout_ms or limits.default_timeout_ms, limits.max_timeout_ms) / 1000
+
+    def _query(self, request: RecommendationRequest, view: CatalogueView) -> Query:
+        limits = self._config.limits
+        if request.count > limits.max_count:
+            raise InvalidRequest(f"count={request.count}: must be 1 to {limits.max_count}", "count")
+        if len(request.exclude_ids) > limits.max_excluded:
+            raise InvalidRequest(
+                f"exclude_ids: {len(request.exclude_ids)} ids, at most {limits.max_excluded}", "exclude_ids"
+            )
+        if request.as_of is not None and not self._config.evaluation.enabled:
+            raise InvalidRequest("as_of: accepted only when evaluation is enabled", "as_of")
+        if request.filter:
+            compile_filter(request.filter)  # here, so that a bad one fails this request and not its batch
+        rows = (view.row_of_id(item_id) for item_id in request.exclude_ids)
+        domain = request.domain or self._main_domain(view)
+        return Query(
+            user_id=request.user_id,
+            count=request.count,
+            now=self._clock.quantised(self._clock.now()) if request.as_of is None else request.as_of,
+            as_of=math.nan if request.as_of is None else request.as_of,
+            exclude_seen=domain != "e-commerce" if request.exclude_seen is None else request.exclude_seen,
+            exclude=np.array([view.keys[row] for row in rows if row is not None], dtype=np.int64),
+            domain=request.domain,
+            language=request.language or "",
+            filter=request.filter,
+        )
+
+    async def _rank(self, query: Query, request: RecommendationRequest | None, deadline: Deadline) -> Served:
+        """The learned ranking, or recent popularity when a stage fails or takes too long."""
+        try:
+            ranking = await asyncio.wait_for(self._ranker.rank(query), deadline.share_s(RANKING_SHARE))
+        except TimeoutError:
+            return Served(self._popular.ranking(query), "popular", ("deadline",))
+        except StageFailed as error:
+            return Served(self._popular.ranking(query), "popular", (error.stage,))
+        if request is not None and request.strict_user and not ranking.known:
+            raise NotFound(f"user_id={request.user_id!r}: nothing is known of this user", "user_id")
+        return Served(ranking, "full" if ranking.known else "cold_start")
+
+    async def _write(
+        self, generate: Generate | None, ranking: Ranking, items: Sequence[Item], deadline: Deadline
+    ) -> tuple[list[GeneratedText | None], bool]:
+        """One text an item, and whether any is missing that was asked for."""
+        if generate is None or not items:
+            return [None] * len(items), False
+        if not self._config.generation.enabled:
+            return [None] * len(items), True
+        texts = await self._writer.write(items, ranking.interests, generate, deadline.remaining_s())
+        return texts, any(text is None for text in texts)
+
+    def _reply(
+        self,
+        request: RecommendationRequest,
+        served: Served,
+        items: Sequence[Item],
+        texts: Sequence[GeneratedText | None],
+        degraded: bool,
+    ) -> Recommendation:
+        tier: Tier = "no_generation" if degraded and served.tier == "full" else served.tier
+        return Recommendation(
+            id=_new_id("rec"),
+            user_id=request.user_id,
+            data=[
+                _recommended(request, served.ranking, rank, item, text)
+                for rank, (item, text) in enumerate(zip(items, texts, strict=True))
+            ],
+            tier=tier,
+            degraded=[*served.degraded, *(["generation"] if degraded else [])],
+            model_versions=self._versions,
+            usage=_usage(texts),
+            timings_ms=dict(served.ranking.timings_ms) if "timings" in request.include else None,
+        )
+
+    def _log_impressions(self, request: RecommendationRequest, reply: Recommendation) -> None:
+        if request.as_of is not None:
+            return  # an evaluation is not a person looking
+        now = self._clock.now()
+        self._impressions.put(
+            [
+                Impression(
+                    recommendation_id=reply.id,
+                    user_id=request.user_id,
+                    item_id=item.item_id,
+                    position=item.rank,
+                    timestamp=now,
+                    score=item.score,
+                    propensity=item.propensity,
+                    release=self._versions["release"],
+                    text=item.generated.text if item.generated else "",
+                    source=item.generated.source if item.generated else "",
+                )
+                for item in reply.data
+            ]
+        )
+
+    def _main_domain(self, view: CatalogueView) -> str:
+        """The domain most items are of, which decides whether seen items are left out when a request names none."""
+        if self._domain_of is None or self._domain_of[0] != view.version:
+            codes = np.bincount(view.domain[view.available], minlength=1)
+            self._domain_of = (view.version, view.domains[int(codes.argmax())])
+        return self._domain_of[1]
+
+
+def _items_of(ranking: Ranking, view: CatalogueView) -> list[Item]:
+    return [view.items[row] for row in view.rows(ranking.item_keys)]
+
+
+def _known_item(view: CatalogueView, item_id: str) -> Item:
+    row = view.row_of_id(item_id)
+    if row is None:
+        raise NotFound(f"item_id={item_id!r}: no such item", "item_ids")
+    return view.items[row]
+
+
+def _recommended(
+    request: RecommendationRequest, ranking: Ranking, rank: int, item: Item, text: GeneratedText | None
+) -> RecommendedItem:
+    parts = None
+    if "scores" in request.include:
+        parts = {name: float(v) for name, v in zip(SOURCES, ranking.parts[rank], strict=True) if not math.isnan(v)}
+    return RecommendedItem(
+        item_id=item.item_id,
+        rank=rank + 1,
+        score=float(ranking.scores[rank]),
+        score_parts=parts,
+        generated=_content(item, text, request.generate) if text and request.generate else None,
+        explanation=_explanation(item, ranking) if "explanation" in request.include else None,
+        values=_values(item) if "values" in request.include else None,
+    )
+
+
+def _explanation(item: Item, ranking: Ranking) -> list[str]:
+    """The user's interests that the item answers, heaviest first."""
+    own = {name.casefold() for name in (*item.categories, *item.tags)}
+    title = item.title.casefold()
+    return [
+        name for _, name, weight, _ in ranking.interests if weight > 0 and (name.casefold() in own or name in title)
+    ]
+
+
+def _values(item: Item) -> dict[str, object]:
+    return {
+        "title": item.title,
+        "domain": item.domain,
+        "language": item.language,
+        "categories": list(item.categories),
+        "tags": list(item.tags),
+        "price": item.price,
+        "attributes": dict(item.attributes),
+    }
+
+
+def _content(item: Item, text: GeneratedText, generate: Generate) -> GeneratedContent:
+    language = generate.language or item.language
+    return GeneratedContent(
+        text=text.text,
+        source=text.source,
+        content_type=generate.content_type,
+        language="zh" if language == "zh" else "en",
+    )
+
+
+def _usage(texts: Sequence[GeneratedText | None]) -> Usage:
+    written = [text for text in texts if text is not None]
+    return Usage(
+        prompt_tokens=sum(text.prompt_tokens for text in written),
+        completion_tokens=sum(text.completion_tokens for text in written),
+    )
+
+
+def _new_id(prefix: str) -> str:
+    return f"{prefix}_{uuid.uuid4().hex}"

@@ -1,0 +1,137 @@
+"""Stages 2 to 4 on a batch of users: interest lookup, candidate retrieval, reranking; one call per stage per batch."""
+
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from interest.batch import Longs, Tensors, ragged_offsets
+from interest.errors import AttuneError
+from ranking.batch import CandidateRequest, RankedBatch
+from serve.batcher import Batcher
+from serve.metrics import BATCH_SIZE, stage_timer
+
+Stage = Callable[[Tensors], Awaitable[Tensors]]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What one request asks of the batch stages; item keys, not ids."""
+
+    user_id: str
+    count: int
+    now: float  # unix seconds, quantised
+    as_of: float  # NaN: live
+    exclude_seen: bool
+    exclude: Longs
+    domain: str = ""
+    language: str = ""
+    filter: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """The batch stages' answer to one query, best item first."""
+
+    item_keys: Longs
+    scores: np.ndarray[tuple[int], np.dtype[np.float32]]
+    parts: np.ndarray[tuple[int, int], np.dtype[np.float32]]
+    interests: tuple[tuple[str, str, float, bool], ...]  # (kind, name, weight, declared), heaviest first
+    known: bool  # whether anything is known of the user, declarations included
+    timings_ms: dict[str, float]
+
+
+class StageFailed(AttuneError):
+    """A stage raised; `stage` says which, the message why."""
+
+    code = "stage_failed"
+
+    def __init__(self, stage: str, message: str) -> None:
+        super().__init__(message)
+        self.args = (stage, message)
+        self.stage = stage
+
+
+class BatchRanker:
+    """Coalesces concurrent queries and sends each batch through the three stages."""
+
+    def __init__(
+        self, stages: Mapping[str, Stage], release: str, candidates: int, batch_size: int, in_flight: int
+    ) -> None:
+        self._stages = stages
+        self._release = release
+        self._candidates = candidates
+        self._batcher: Batcher[Query, Ranking] = Batcher(self.rank_batch, batch_size, in_flight)
+
+    async def rank(self, query: Query) -> Ranking:
+        """Raises `StageFailed`; leaving early harms nobody else in the batch."""
+        return await self._batcher.submit(query)
+
+    async def close(self) -> None:
+        await self._batcher.close()
+
+    async def rank_batch(self, queries: Sequence[Query]) -> list[Ranking | Exception]:
+        """All queries in one pass; every stage sees the same users in the same order."""
+        BATCH_SIZE.observe(len(queries))
+        marks = [time.perf_counter()]
+        release = np.array([self._release], dtype=object)
+        found = await self._call("interest", {"release": release, **_users(queries)}, marks)
+        users = {name: array for name, array in found.items() if not name.startswith("reply_")}
+        requests = _requests(queries, self._candidates).to_tensors()
+        candidates = await self._call("retriever", {"release": release, **users, **requests}, marks)
+        wanted = np.array([query.count for query in queries], dtype=np.int64)
+        ranked = await self._call("reranker", {"release": release, **users, **candidates, "wanted": wanted}, marks)
+        timings = {
+            name: round(1000 * (after - before), 3)
+            for name, (before, after) in zip(("interest", "retrieve", "rank"), pairwise(marks), strict=True)
+        }
+        return _split(queries, found, RankedBatch.from_tensors(ranked), timings)
+
+    async def _call(self, stage: str, tensors: Tensors, marks: list[float]) -> Tensors:
+        try:
+            with stage_timer(stage):
+                answer = await self._stages[stage](tensors)
+        except Exception as error:  # every kind of failure of a stage is one kind of failure to its callers
+            message = error.message if isinstance(error, AttuneError) else f"{type(error).__name__}: {error}"
+            raise StageFailed(stage, message) from error
+        marks.append(time.perf_counter())
+        return answer
+
+
+def _users(queries: Sequence[Query]) -> Tensors:
+    return {
+        "user_id": np.array([query.user_id for query in queries], dtype=object),
+        "now": np.array([query.now for query in queries], dtype=np.float64),
+        "as_of": np.array([query.as_of for query in queries], dtype=np.float64),
+    }
+
+
+def _requests(queries: Sequence[Query], candidates: int) -> CandidateRequest:
+    return CandidateRequest(
+        count=np.array([max(candidates, query.count) for query in queries], dtype=np.int64),
+        exclude_seen=np.array([query.exclude_seen for query in queries], dtype=np.bool_),
+        exclude_offsets=ragged_offsets([len(query.exclude) for query in queries]),
+        exclude_item=np.concatenate([query.exclude for query in queries]).astype(np.int64),
+        domain=np.array([query.domain for query in queries], dtype=object),
+        language=np.array([query.language for query in queries], dtype=object),
+        filter=np.array([query.filter for query in queries], dtype=object),
+    )
+
+
+def _split(
+    queries: Sequence[Query], found: Tensors, ranked: RankedBatch, timings: dict[str, float]
+) -> list[Ranking | Exception]:
+    offsets = ranked.ranked_offsets
+    return [
+        Ranking(
+            item_keys=ranked.ranked_item[start:stop],
+            scores=ranked.ranked_score[start:stop],
+            parts=ranked.ranked_parts[start:stop],
+            interests=found["reply_interests"][row],
+            known=bool(found["reply_known"][row]),
+            timings_ms=timings,
+        )
+        for row, (start, stop) in enumerate(pairwise(offsets))
+    ]

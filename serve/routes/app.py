@@ -1,0 +1,19 @@
+"""The ASGI application: routes, one error envelope, ids and timings around each request."""
+
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from serve.routes.disconnect import CancelOnDisconnect
+from serve.routes.envelope import RequestEnvelope
+from serve.routes.errors import install_error_handlers
+from serve.routes.native import Api, native_router
+
+__all__ = ["ASGIApp", "create_app"]
+
+
+def create_app(api: Api, request_id_header: bool = True) -> ASGIApp:
+    """The whole HTTP surface over one `Api`; its OpenAPI document is served at /openapi.json."""
+    app = FastAPI(title="Attune", version=api.version["attune"], docs_url="/docs", redoc_url=None)
+    install_error_handlers(app)
+    app.include_router(native_router(api))
+    return RequestEnvelope(CancelOnDisconnect(app), api.limits.max_body_bytes, request_id_header)

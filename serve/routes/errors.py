@@ -1,0 +1,77 @@
+"""Every error as one envelope: `{"error": {"message", "type", "param", "code"}}`, never a traceback."""
+
+import logging
+import math
+from collections.abc import Mapping
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from interest.errors import AttuneError, InvalidRequest, MalformedRequest, NotFound, Overloaded, TooLarge
+from serve.metrics import SHED
+
+NOT_FIELDS = ("body", "many", "one")  # FastAPI's own words and the tags of a union
+
+log = logging.getLogger("attune.http")
+
+
+class MethodNotAllowed(AttuneError):
+    status, type, code = 405, "invalid_request_error", "method_not_allowed"
+
+
+def envelope(error: AttuneError, headers: Mapping[str, str] | None = None) -> Response:
+    """The reply for an error: its class gives status, type and code, its instance the message."""
+    body = {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
+    extra = dict(headers or {})
+    if isinstance(error, Overloaded):
+        SHED.inc()
+        extra |= {
+            "Retry-After": str(math.ceil(error.retry_after_s)),
+            "retry-after-ms": str(math.ceil(1000 * error.retry_after_s)),
+            "x-should-retry": "true",
+        }
+    return Response(orjson.dumps(body), status_code=error.status, headers=extra, media_type="application/json")
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Our errors, FastAPI's validation errors and everything unforeseen, each as the envelope."""
+
+    async def ours(request: Request, error: Exception) -> Response:
+        assert isinstance(error, AttuneError)
+        return envelope(error)
+
+    async def invalid(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        return envelope(_first_problem(error))
+
+    async def framework(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if error.status_code == 405:
+            refused = MethodNotAllowed(f"{request.method} {request.url.path}: not a method of this path")
+            return envelope(refused, error.headers)
+        if error.status_code == 404:
+            return envelope(NotFound(f"{request.url.path}: no such path"))
+        if error.status_code == 413:
+            return envelope(TooLarge(str(error.detail)))
+        return envelope(MalformedRequest(str(error.detail)))
+
+    async def unforeseen(request: Request, error: Exception) -> Response:
+        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return envelope(AttuneError("internal error; the log holds it under this request id"))
+
+    app.add_exception_handler(AttuneError, ours)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, framework)
+    app.add_exception_handler(Exception, unforeseen)
+
+
+def _first_problem(error: RequestValidationError) -> AttuneError:
+    problems = error.errors()
+    first = problems[0]
+    if first["type"] == "json_invalid":
+        return MalformedRequest(f"the body is not JSON: {first.get('ctx', {}).get('error', first['msg'])}")
+    field = ".".join(str(part) for part in first["loc"] if part not in NOT_FIELDS) or "body"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return InvalidRequest(f"{field}: {first['msg']}{more}", field)

@@ -1,0 +1,215 @@
+"""The public surface in types: unknown fields are an error that names them."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from interest.events import EventType
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
+Language = Literal["en", "zh"]
+ContentType = Literal["headline", "reason", "summary"]
+Tier = Literal["full", "no_generation", "cached", "popular", "cold_start"]
+Include = Literal["values", "scores", "explanation", "timings"]
+UNIX_SECONDS_MAX = 4_102_444_800.0  # 2100-01-01
+
+
+class Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Generate(Body):
+    """What to write about each item shown."""
+
+    content_type: ContentType = "reason"
+    language: Language | None = None  # None: the item's own
+    max_tokens: int | None = Field(None, ge=1, le=1024)
+
+
+class RecommendationRequest(Body):
+    user_id: Id
+    count: int = Field(10, ge=1)
+    domain: Annotated[str, StringConstraints(max_length=64)] = ""
+    language: Language | None = None
+    filter: Annotated[str, StringConstraints(max_length=2000)] = ""
+    exclude_ids: list[Id] = []
+    exclude_seen: bool | None = None  # None: false in e-commerce, true elsewhere
+    generate: Generate | None = None
+    include: list[Include] = []
+    timeout_ms: int | None = Field(None, ge=1)
+    strict_user: bool = False
+    as_of: float | None = Field(None, ge=0, le=UNIX_SECONDS_MAX)
+    session_id: Annotated[str, StringConstraints(max_length=256)] = ""
+
+
+class BatchRequest(Body):
+    requests: list[RecommendationRequest] = Field(min_length=1)
+
+
+class GenerationRequest(Body):
+    """Text about items of the caller's choice for one of our users."""
+
+    user_id: Id
+    item_ids: list[Id] = Field(min_length=1)
+    generate: Generate = Generate()
+    timeout_ms: int | None = Field(None, ge=1)
+
+
+class GeneratedContent(BaseModel):
+    text: str
+    source: Literal["model", "template"]
+    content_type: ContentType
+    language: Language
+
+
+class RecommendedItem(BaseModel):
+    item_id: str
+    rank: int
+    score: float
+    score_parts: dict[str, float] | None = None
+    propensity: float = 1.0
+    generated: GeneratedContent | None = None
+    explanation: list[str] | None = None
+    values: dict[str, Any] | None = None
+
+
+class Usage(BaseModel):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+class Recommendation(BaseModel):
+    id: str
+    user_id: str
+    data: list[RecommendedItem]
+    tier: Tier
+    degraded: list[str] = []
+    model_versions: dict[str, str]
+    usage: Usage = Usage()
+    timings_ms: dict[str, float] | None = None
+
+
+class RecommendationBatch(BaseModel):
+    data: list[Recommendation]
+
+
+class GeneratedItem(GeneratedContent):
+    item_id: str
+
+
+class Generation(BaseModel):
+    id: str
+    user_id: str
+    data: list[GeneratedItem]
+    model_versions: dict[str, str]
+    usage: Usage
+
+
+class EventBody(Body):
+    """One act of one user. Without `id`, the request's `Idempotency-Key` (and the position in the batch) stands in."""
+
+    id: Id | None = None
+    type: EventType
+    user_id: Id
+    item_id: Id
+    timestamp: float | None = Field(None, ge=0, le=UNIX_SECONDS_MAX)
+    value: float | None = None
+    text: Annotated[str, StringConstraints(max_length=10_000)] = ""
+    session_id: Annotated[str, StringConstraints(max_length=256)] = ""
+    recommendation_id: Annotated[str, StringConstraints(max_length=256)] = ""
+    position: int | None = Field(None, ge=0)
+
+
+class EventsBody(Body):
+    events: list[EventBody] = Field(min_length=1)
+
+
+class Accepted(BaseModel):
+    """All of it is durable."""
+
+    accepted: int
+    duplicates: int
+    ids: list[str]
+
+
+class ItemBody(Body):
+    item_id: Id
+    title: Annotated[str, StringConstraints(min_length=1, max_length=1000)]
+    domain: Annotated[str, StringConstraints(max_length=64)] = ""
+    language: Language | None = None  # None: told from the title
+    categories: list[Name] = Field([], max_length=64)
+    tags: list[Name] = Field([], max_length=128)
+    text: Annotated[str, StringConstraints(max_length=50_000)] = ""
+    price: float | None = Field(None, ge=0)
+    created_at: float | None = Field(None, ge=0, le=UNIX_SECONDS_MAX)
+    available: bool = True
+    attributes: dict[Name, Annotated[str, StringConstraints(max_length=1000)]] = Field({}, max_length=64)
+
+
+class ItemPut(ItemBody):
+    item_id: Id | None = None  # type: ignore[assignment]  # the path names it
+
+
+class ItemsBody(Body):
+    items: list[ItemBody] = Field(min_length=1)
+
+
+class ItemsAccepted(BaseModel):
+    accepted: int
+    seq: int
+
+
+class InterestBody(Body):
+    kind: Literal["category", "tag", "keyword"]
+    name: Name
+    weight: float | None = Field(1.0, ge=0, le=1)  # None (PATCH only) takes the declaration back
+
+
+class InterestsBody(Body):
+    interests: list[InterestBody] = Field(max_length=1000)
+
+
+class InterestView(BaseModel):
+    kind: str
+    name: str
+    weight: float
+    declared: bool
+
+
+class InterestsView(BaseModel):
+    """What we believe a user cares about, heaviest first, and how many events that rests on."""
+
+    user_id: str
+    interests: list[InterestView]
+    events: int
+    updated_at: float
+    now: float  # the instant, unix seconds, that decay was reckoned for
+    recent: list[dict[str, Any]]
+    vector: list[float] | None = None
+
+
+class UserView(BaseModel):
+    user_id: str
+    events: int
+    items: int
+    updated_at: float
+
+
+class Erased(BaseModel):
+    receipt_id: str
+    user_id: str
+    events: int
+    edits: int
+    impressions: int
+
+
+class ErrorBody(BaseModel):
+    message: str
+    type: str
+    param: str | None = None
+    code: str
+
+
+class ErrorEnvelope(BaseModel):
+    error: ErrorBody

@@ -1,0 +1,86 @@
+"""Stage 5: one call to the generator for the items of one request, in that request's own context."""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from interest.errors import AttuneError
+from interest.items import Item
+from serve.config import GenerationConfig
+from serve.generation.generator import GeneratedText
+from serve.generation.prompt import GenerationTask, ItemFacts, Language
+from serve.metrics import GENERATED, TOKENS, stage_timer
+from serve.ranker import Stage
+from serve.schema import Generate
+
+REPLY_MARGIN_S = 0.02  # kept back for the way home
+Interests = Sequence[tuple[str, str, float, bool]]  # (kind, name, weight, declared)
+
+
+class ContentWriter:
+    """Asks the generator stage; whatever goes wrong there, the caller gets None for the texts it did not get."""
+
+    def __init__(self, stage: Stage, config: GenerationConfig) -> None:
+        self._stage = stage
+        self._config = config
+
+    async def write(
+        self, items: Sequence[Item], interests: Interests, generate: Generate, remaining_s: float
+    ) -> list[GeneratedText | None]:
+        """One text an item, None where there is none in time. Cancelling it stops the engine's work."""
+        budget_s = remaining_s - REPLY_MARGIN_S
+        if budget_s <= 0:
+            return [None] * len(items)
+        tasks = [self._task(item, interests, generate) for item in items]
+        tensors = {
+            "task": np.array([msgspec.json.encode(task) for task in tasks], dtype=object),
+            "max_tokens": np.full(len(tasks), generate.max_tokens or self._config.max_tokens, dtype=np.int64),
+            "remaining_ms": np.full(len(tasks), 1000 * budget_s, dtype=np.float64),
+        }
+        try:
+            with stage_timer("generator"):
+                answer = await asyncio.wait_for(self._stage(tensors), remaining_s)
+        except (TimeoutError, AttuneError):
+            return [None] * len(items)
+        texts = [msgspec.json.decode(body, type=GeneratedText | None) for body in answer["text"]]
+        _count(texts)
+        return texts
+
+    def _task(self, item: Item, interests: Interests, generate: Generate) -> GenerationTask:
+        return GenerationTask(
+            item=facts_for(item),
+            interests=tuple((name, weight) for _, name, weight, _ in interests),
+            content_type=generate.content_type,
+            language=self._language(item, generate),
+        )
+
+    def _language(self, item: Item, generate: Generate) -> Language:
+        if generate.language is not None:
+            return generate.language
+        if self._config.default_language != "auto":
+            return self._config.default_language
+        return "zh" if item.language == "zh" else "en"
+
+
+def facts_for(item: Item) -> ItemFacts:
+    """What a text may say about this item."""
+    return ItemFacts(
+        title=item.title,
+        domain=item.domain,
+        language=item.language,
+        categories=item.categories,
+        tags=item.tags,
+        price=item.price,
+    )
+
+
+def _count(texts: Sequence[GeneratedText | None]) -> None:
+    for text in texts:
+        if text is None:
+            GENERATED.labels("none", "deadline").inc()
+        else:
+            GENERATED.labels(text.source, text.reason or "pass").inc()
+            TOKENS.labels("prompt").inc(text.prompt_tokens)
+            TOKENS.labels("completion").inc(text.completion_tokens)

@@ -1,0 +1,143 @@
+"""What every store must do with items, impressions and settings, whatever database is behind it."""
+
+import numpy as np
+import pytest
+
+from interest.errors import NotFound
+from interest.items import Item
+from tests.contracts.store_cases import (
+    NOON,
+    Store,
+    edit,
+    event,
+    item,
+    shown,
+)
+
+
+def test_an_item_comes_back_as_it_was_put(store: Store) -> None:
+    writer, reader = store
+    full = Item(
+        item_id="i1",
+        title="茶杯",
+        domain="e-commerce",
+        language="zh",
+        categories=("kitchen",),
+        tags=("tea", "cup"),
+        text="A cup.",
+        price=4.5,
+        created_at=NOON,
+        available=False,
+        attributes={"colour": "blue"},
+    )
+    seq = writer.put_items([full], np.array([[1.0, 2.0]], dtype=np.float32), "minilm")
+    (change,) = reader.item_changes(0)
+    assert (change.seq, change.item_id, change.item, change.encoder) == (seq, "i1", full, "minilm")
+    assert change.embedding is not None
+    assert change.embedding.tolist() == [1.0, 2.0]
+    assert reader.counts()["items"] == 1
+
+
+def test_items_get_ascending_numbers_and_pages_may_end_anywhere(store: Store) -> None:
+    writer, reader = store
+    seq = writer.put_items([item(f"i{number}") for number in range(5)], None, "")
+    pages = []
+    after = 0
+    while page := reader.item_changes(after, limit=2):
+        pages.append([change.item_id for change in page])
+        after = page[-1].seq
+    assert pages == [["i0", "i1"], ["i2", "i3"], ["i4"]]
+    assert after == seq == reader.log_seq()
+
+
+def test_an_unchanged_item_keeps_its_number(store: Store) -> None:
+    writer, reader = store
+    vectors = np.ones((2, 3), dtype=np.float32)
+    seq = writer.put_items([item("i1"), item("i2")], vectors, "minilm")
+    assert writer.put_items([item("i1"), item("i2")], vectors, "minilm") == seq
+    assert writer.put_items([item("i1")], None, "") == seq
+    writer.put_items([item("i1", price=3.0)], None, "")
+    assert [change.item_id for change in reader.item_changes(seq)] == ["i1"]
+
+
+def test_an_embedding_goes_with_its_content(store: Store) -> None:
+    writer, reader = store
+    writer.put_items([item()], np.ones((1, 3), dtype=np.float32), "minilm")
+    writer.put_items([item(price=3.0)], None, "")
+    assert reader.item_changes(0)[0].embedding is not None
+    writer.put_items([item(title="Another")], None, "")
+    (change,) = reader.item_changes(0)
+    assert (change.embedding, change.encoder) == (None, "")
+
+
+def test_of_two_versions_of_an_item_in_one_call_the_last_counts(store: Store) -> None:
+    writer, reader = store
+    writer.put_items([item(title="old"), item(title="new")], None, "")
+    (change,) = reader.item_changes(0)
+    assert change.item == item(title="new")
+
+
+def test_a_deleted_item_is_a_change_without_an_item_and_may_come_back(store: Store) -> None:
+    writer, reader = store
+    seq = writer.put_items([item()], None, "")
+    assert writer.delete_items(["i1", "i1", "unknown"]) == 1
+    (change,) = reader.item_changes(seq)
+    assert (change.item_id, change.item, change.embedding) == ("i1", None, None)
+    assert writer.delete_items(["i1"]) == 0
+    assert reader.counts()["items"] == 0
+    writer.put_items([item()], None, "")
+    assert reader.item_changes(change.seq)[0].item == item()
+    assert reader.item_changes(0)[0].item_key == change.item_key
+
+
+def test_embeddings_are_attached_to_items_that_are_there(store: Store) -> None:
+    writer, reader = store
+    seq = writer.put_items([item("i1"), item("i2"), item("i3")], None, "")
+    writer.delete_items(["i3"])
+    vectors = np.arange(6, dtype=np.float32).reshape(3, 2)
+    again = writer.set_embeddings(["i2", "i1", "i3"], vectors, "ngram")
+    found = {change.item_id: change for change in reader.item_changes(seq)}
+    assert found["i2"].embedding is not None
+    assert found["i2"].embedding.tolist() == [0.0, 1.0]
+    assert (found["i1"].encoder, found["i3"].embedding) == ("ngram", None)
+    assert writer.set_embeddings(["i2", "i1"], vectors[:2], "ngram") == again
+    with pytest.raises(NotFound, match="'unknown'"):
+        writer.set_embeddings(["unknown"], vectors[:1], "ngram")
+
+
+def test_impressions_come_back_by_position_and_once(store: Store) -> None:
+    writer, reader = store
+    writer.log_impressions([shown(1, text="文字", source="model"), shown(0)])
+    writer.log_impressions([shown(0)])
+    writer.log_impressions([])
+    assert reader.impressions_of("rec_1") == [shown(0), shown(1, text="文字", source="model")]
+    assert reader.impressions_of("unknown") == []
+    assert reader.counts() == {"items": 0, "users": 0, "events": 0, "impressions": 2}
+
+
+def test_the_wanted_release_is_a_change_of_the_log(store: Store) -> None:
+    writer, reader = store
+    assert reader.wanted_release() is None
+    seq = writer.set_wanted_release("r1")
+    assert (reader.wanted_release(), reader.log_seq()) == ("r1", seq)
+    assert writer.set_wanted_release("r1") == seq
+    assert writer.set_wanted_release("r2") == seq + 1
+
+
+def test_settings_are_kept_with_the_data(store: Store) -> None:
+    writer, reader = store
+    assert reader.get_meta("split") is None
+    writer.set_meta("split", "train")
+    writer.set_meta("split", "all")
+    assert reader.get_meta("split") == "all"
+
+
+def test_all_kinds_of_changes_share_one_ascending_number(store: Store) -> None:
+    writer, _ = store
+    numbers = [
+        writer.append([event("e1")]).seq,
+        writer.put_items([item()], None, ""),
+        writer.append([edit("r1", tea=0.5)]).seq,
+        writer.set_wanted_release("r1"),
+    ]
+    assert numbers == [1, 2, 3, 4]

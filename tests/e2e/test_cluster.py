@@ -1,0 +1,208 @@
+"""The whole product on a real Ray cluster with real vLLM, as a client sees it."""
+
+import asyncio
+import math
+import os
+import signal
+import socket
+import time
+from collections import Counter
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+
+from interest.store.open import open_reader
+from ranking.offline import load_stages
+from ranking.release import ModelRepository
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+
+
+def ids(reply: dict[str, Any]) -> list[str]:
+    return [item["item_id"] for item in reply["data"]]
+
+
+def eventually(condition: Callable[[], bool], within_s: float) -> bool:
+    give_up = time.monotonic() + within_s
+    while time.monotonic() < give_up:
+        if condition():
+            return True
+        time.sleep(0.05)
+    return condition()
+
+
+def replicas_of(stage: str) -> list[psutil.Process]:
+    """The Ray processes of one deployment, by their title."""
+    found = []
+    for process in psutil.process_iter(["cmdline"]):
+        title = " ".join(process.info["cmdline"] or ())
+        if title.startswith("ray::ServeReplica") and f":{stage}" in title:
+            found.append(process)
+    return found
+
+
+def test_every_stage_runs_the_replicas_it_was_given(cluster: Any) -> None:
+    counts = {stage: len(replicas_of(stage)) for stage in ("ingress", "interest", "retriever", "generator", "store")}
+    assert counts == {"ingress": 2, "interest": 2, "retriever": 2, "generator": 1, "store": 1}
+
+
+def test_a_real_user_gets_items_with_text_from_the_language_model(cluster: Any) -> None:
+    users = [user_id for user_id, _ in Counter(event.user_id for event in cluster.home.world.events).most_common(10)]
+    sources: Counter[str] = Counter()
+    with cluster.client() as client:
+        for user in users:
+            body = {"user_id": user, "count": 5, "generate": {"content_type": "reason"}}
+            reply = client.post("/v1/recommendations", json=body).json()
+            assert (reply["tier"], reply["degraded"], len(reply["data"])) == ("full", [], 5), reply
+            sources.update(item["generated"]["source"] for item in reply["data"])
+    assert sources["model"] > sources["template"]
+
+
+def test_an_event_is_visible_in_the_very_next_recommendation_through_any_replica(cluster: Any) -> None:
+    user = cluster.home.world.events[-1].user_id
+    with cluster.client() as client:
+        for round_number in range(6):
+            body = {"user_id": user, "count": 10, "exclude_seen": False}
+            target = ids(client.post("/v1/recommendations", json=body).json())[0]
+            event = {"id": f"hide-{round_number}", "type": "hide", "user_id": user, "item_id": target}
+            assert client.post("/v1/events", json=event).status_code == 202
+            for _ in range(4):
+                assert target not in ids(client.post("/v1/recommendations", json=body).json())
+
+
+def test_a_new_item_reaches_every_retriever_replica_within_two_seconds(cluster: Any) -> None:
+    tag = "quokka-watching"
+    with cluster.client() as client:
+        declared = {"interests": [{"kind": "tag", "name": tag}]}
+        assert client.put("/v1/users/quokka-fan/interests", json=declared).status_code == 200
+        item = {"title": "Field guide to quokkas", "domain": "education", "tags": [tag]}
+        assert client.put("/v1/items/quokka-1", json=item).status_code == 200
+        start = time.monotonic()
+        body = {"user_id": "quokka-fan", "count": 10}
+
+        def ten_times_in_a_row() -> bool:
+            return all("quokka-1" in ids(client.post("/v1/recommendations", json=body).json()) for _ in range(10))
+
+        assert eventually(ten_times_in_a_row, 10)
+        # Ten requests that alternate between two replicas all show it; the asking itself takes part of the time.
+        assert time.monotonic() - start < 4
+
+
+async def test_the_first_caller_of_a_batch_disconnects_and_its_neighbours_get_their_answers(cluster: Any) -> None:
+    user = cluster.home.world.events[-1].user_id
+    host, port = cluster.url.removeprefix("http://").split(":")
+    body = b'{"user_id": "%s", "count": 5}' % user.encode()
+    head = (
+        b"POST /v1/recommendations HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    )
+
+    def leave_at_once() -> None:
+        with socket.create_connection((host, int(port))) as caller:
+            caller.sendall(head % len(body) + body)
+
+    async with httpx.AsyncClient(base_url=cluster.url, timeout=60) as client:
+        for _ in range(10):
+            leaving = [asyncio.to_thread(leave_at_once) for _ in range(4)]
+            staying = [client.post("/v1/recommendations", json={"user_id": user, "count": 5}) for _ in range(16)]
+            results = await asyncio.gather(*leaving, *staying)
+            replies = [answer.json() for answer in results[4:] if isinstance(answer, httpx.Response)]
+            assert len(replies) == 16
+            assert all(reply["degraded"] == [] for reply in replies)
+
+
+def test_leaving_during_generation_stops_the_engines_work(cluster: Any) -> None:
+    def metric(client: httpx.Client, name: str) -> float:
+        lines = client.get("/metrics").text.splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
+
+    steps = "vllm:iteration_tokens_total_count"  # moves with every step of the engine, whoever it works for
+    wanted = [item.item_id for item in cluster.home.world.items[:100]]
+    body = {"user_id": "impatient", "item_ids": wanted, "timeout_ms": 60_000, "generate": {"max_tokens": 1024}}
+    with cluster.client() as client:
+        before = metric(client, steps)
+        with httpx.Client(base_url=cluster.url, timeout=1.5) as caller, pytest.raises(httpx.ReadTimeout):
+            caller.post("/v1/generations", json=body)
+        assert eventually(lambda: metric(client, "attune_generating_texts ") == 0, 2)
+        time.sleep(0.5)
+        after_leaving = metric(client, steps)
+        assert after_leaving > before, "the engine did not even begin"
+        time.sleep(2)
+        assert metric(client, steps) == after_leaving, "the engine works on for nobody"
+
+
+def test_the_interest_vector_moves_exactly_as_the_offline_fold_says(cluster: Any) -> None:
+    release = cluster.home.config().release
+    repository = ModelRepository(cluster.home.folder / "models")
+    user, item = cluster.home.world.events[-1].user_id, cluster.home.world.items[3]
+    event = {"id": "fold-1", "type": "purchase", "user_id": user, "item_id": item.item_id, "value": 1.0}
+    url = f"/v1/users/{user}/interests?include=vector"
+    with cluster.client() as client, closing(open_reader(cluster.home.store_url)) as reader:
+        before = client.get(url).json()["vector"]
+        assert client.post("/v1/events", json=event).status_code == 202
+        after = client.get(url).json()
+        stages = load_stages(reader, repository, repository.read_release(release))
+        folded = reader.profiles_as_of([user], [math.inf])
+        offline = stages.lookup.lookup(folded, np.array([after["now"]])).vector[0]
+    assert np.abs(np.array(before) - offline).max() > 1e-4
+    np.testing.assert_allclose(after["vector"], offline, atol=1e-6)
+
+
+def test_errors_keep_their_envelope_and_request_id_across_the_cluster(cluster: Any) -> None:
+    with cluster.client() as client:
+        answer = client.post("/v1/recommendations", json={"user_id": "u", "nope": 1}, headers={"X-Request-ID": "mine"})
+        assert (answer.status_code, answer.headers["x-request-id"]) == (422, "mine")
+        assert answer.json()["error"]["param"] == "nope"
+        event = {"id": "c-1", "type": "view", "user_id": "u", "item_id": cluster.home.world.items[0].item_id}
+        assert client.post("/v1/events", json=event).status_code == 202
+        conflict = client.post("/v1/events", json={**event, "type": "like"})
+        assert (conflict.status_code, conflict.json()["error"]["code"]) == (409, "conflict")
+        assert "c-1" in conflict.json()["error"]["message"]
+        assert "Traceback" not in conflict.text
+
+
+def test_metrics_are_the_sum_over_replicas(cluster: Any) -> None:
+    name = 'attune_requests_total{route="/version",status="200"}'
+
+    def total(client: httpx.Client) -> float:
+        lines = client.get("/metrics").text.splitlines()
+        return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
+
+    with cluster.client() as client:
+        before = total(client)
+        for _ in range(20):
+            assert client.get("/version").status_code == 200
+        assert total(client) - before == 20
+
+
+def test_side_ports_of_the_proxy_listen_on_this_machine_only(cluster: Any) -> None:
+    addresses = set()
+    for process in psutil.process_iter(["name"]):
+        if process.info["name"] == "haproxy":
+            addresses |= {
+                connection.laddr.ip for connection in process.net_connections("inet") if connection.status == "LISTEN"
+            }
+    assert addresses == {"127.0.0.1"}
+
+
+def test_killing_the_generator_leaves_no_process_behind_and_recommendations_go_on(cluster: Any) -> None:
+    (generator,) = replicas_of("generator")
+    engine = [process for process in generator.children(recursive=True) if process.is_running()]
+    assert engine, "the generator owns no engine processes"
+    user = cluster.home.world.events[-1].user_id
+    body = {"user_id": user, "count": 3, "generate": {}, "timeout_ms": 4000}
+    os.kill(generator.pid, signal.SIGKILL)
+    with cluster.client() as client:
+        reply = client.post("/v1/recommendations", json=body).json()
+        assert (reply["tier"], len(reply["data"])) in (("no_generation", 3), ("full", 3))
+        assert eventually(lambda: not any(process.is_running() for process in engine), 5 + 1)
+
+        def writes_again() -> bool:
+            again = client.post("/v1/recommendations", json={**body, "timeout_ms": 30_000}).json()
+            return bool(again["degraded"] == [] and all("generated" in item for item in again["data"]))
+
+        assert eventually(writes_again, 120)

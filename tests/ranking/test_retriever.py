@@ -1,0 +1,281 @@
+"""The retriever: never short, never ineligible, complete scores, and nobody's reply depends on the neighbours."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from interest.batch import Doubles, Floats, Longs, UserBatch, ragged_offsets
+from interest.catalogue import Catalogue
+from interest.errors import InvalidConfig, InvalidRequest
+from interest.events import EVENT_CODES, EventType
+from interest.items import DOMAINS, Item
+from interest.store.protocol import EventColumns, ItemChange
+from ranking.batch import CandidateBatch, CandidateRequest
+from ranking.eligibility import CLOCK_QUANTUM_S
+from ranking.popularity import DAY_S, Popularity
+from ranking.retriever import Retriever
+from ranking.sources import COLLABORATIVE, CONTENT, POPULAR, REPEAT, SOURCES
+
+ITEMS, DIMS, WIDTH, NOW = 400, 8, 6, 100 * DAY_S
+LEARNED = 300  # items with a collaborative vector; the others are new
+
+
+def item(key: int) -> Item:
+    return Item(
+        item_id=f"i{key}",
+        title=f"Thing number {key}",
+        domain=DOMAINS[key % len(DOMAINS)],
+        language=("en", "zh")[key % 2],
+        price=float(key % 50),
+        created_at=NOW + 30 * DAY_S if key % 40 == 7 else None,
+        available=key % 25 != 3,
+    )
+
+
+def changes(rng: np.random.Generator) -> list[ItemChange]:
+    vectors = rng.normal(size=(ITEMS, WIDTH)).astype(np.float32)
+    vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    encoded = [None if key % 10 == 9 else vectors[key] for key in range(ITEMS)]
+    return [ItemChange(key + 1, key, f"i{key}", item(key), encoded[key], "e") for key in range(ITEMS)]
+
+
+def log(rng: np.random.Generator, count: int = 3_000) -> EventColumns:
+    keys = np.minimum(rng.zipf(1.3, size=count), LEARNED) - 1
+    kinds = rng.choice([EVENT_CODES[EventType.VIEW], EVENT_CODES[EventType.PURCHASE]], size=count).astype(np.int8)
+    times = np.sort(rng.uniform(0, 120 * DAY_S, size=count))
+    return EventColumns(np.arange(count), np.zeros(count, np.int64), keys, kinds, times, np.full(count, np.nan))
+
+
+def retriever(rng: np.random.Generator) -> Retriever:
+    catalogue, popularity = Catalogue(WIDTH), Popularity()
+    vectors = rng.normal(size=(LEARNED, DIMS)).astype(np.float32)
+    made = Retriever(catalogue, popularity, np.arange(LEARNED), vectors)
+    made.apply(changes(rng), log(rng))
+    return made
+
+
+def users(
+    rng: np.random.Generator,
+    behaviour: list[dict[int, EventType]],
+    now: Doubles | None = None,
+    vectors: bool = True,
+) -> UserBatch:
+    """One user per dict of item key -> what they did with it, ten days before NOW."""
+    count = len(behaviour)
+    keys = np.array([key for items in behaviour for key in sorted(items)], dtype=np.int64)
+    kinds = np.array([EVENT_CODES[items[key]] for items in behaviour for key in sorted(items)], dtype=np.int8)
+    content = rng.normal(size=(count, 2, WIDTH)).astype(np.float32)
+    content = content / np.linalg.norm(content, axis=2, keepdims=True)
+    at = np.full(len(keys), NOW - 10 * DAY_S)
+    return UserBatch(
+        now=np.full(count, NOW) if now is None else now,
+        vector=(vectors * rng.normal(size=(count, DIMS))).astype(np.float32),
+        content=vectors * content,
+        behaviour_offsets=ragged_offsets([len(items) for items in behaviour]),
+        behaviour_item=keys,
+        behaviour_type=kinds,
+        behaviour_count=np.ones(len(keys), np.int32),
+        behaviour_value=np.zeros(len(keys)),
+        behaviour_first_at=at,
+        behaviour_last_at=at,
+        behaviour_decayed=np.ones((len(keys), 3)),
+        facet_offsets=np.zeros(count + 1, np.int64),
+        facet_hash=np.zeros(0, np.uint64),
+        facet_weight=np.zeros(0, np.float32),
+    )
+
+
+def requests(
+    count: list[int],
+    exclude_seen: bool = False,
+    exclude: list[list[int]] | None = None,
+    domain: str = "",
+    language: str = "",
+    expression: str = "",
+) -> CandidateRequest:
+    size, lists = len(count), exclude or [[]] * len(count)
+    return CandidateRequest(
+        count=np.array(count),
+        exclude_seen=np.full(size, exclude_seen),
+        exclude_offsets=ragged_offsets([len(part) for part in lists]),
+        exclude_item=np.array([key for part in lists for key in part], dtype=np.int64),
+        domain=np.array([domain] * size, dtype=object),
+        language=np.array([language] * size, dtype=object),
+        filter=np.array([expression] * size, dtype=object),
+    )
+
+
+def of(batch: CandidateBatch, user: int) -> tuple[Longs, Floats]:
+    part = slice(batch.candidate_offsets[user], batch.candidate_offsets[user + 1])
+    return batch.candidate_item[part], batch.candidate_score[part]
+
+
+def eligible(
+    behaviour: dict[int, EventType], exclude_seen: bool, exclude: set[int], domain: str, dear: bool
+) -> set[int]:
+    """The same rules, item by item."""
+    unseen = {EventType.IMPRESSION, EventType.SKIP}
+    refused = {key for key, kind in behaviour.items() if kind in (EventType.HIDE, EventType.DISLIKE)}
+    seen = {key for key, kind in behaviour.items() if kind not in unseen} if exclude_seen else set()
+    keys = {key for key in range(ITEMS) if item(key).available and not item(key).created_at}
+    keys = {key for key in keys if not domain or item(key).domain == domain}
+    return {key for key in keys if dear or (item(key).price or 0) < 1} - refused - seen - exclude
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_everyone_gets_the_smaller_of_what_they_want_and_what_is_eligible(data: st.DataObject) -> None:
+    rng = np.random.default_rng(data.draw(st.integers(0, 9)))
+    made = retriever(rng)
+    kinds = st.sampled_from(list(EventType))
+    behaviour = data.draw(st.lists(st.dictionaries(st.integers(0, 450), kinds, max_size=30), min_size=1, max_size=4))
+    behaviour.append(dict.fromkeys(range(0, ITEMS, 2), EventType.PURCHASE))
+    wanted = data.draw(st.lists(st.integers(1, 500), min_size=len(behaviour), max_size=len(behaviour)))
+    exclude = [data.draw(st.lists(st.integers(0, 500), max_size=20)) for _ in behaviour]
+    domain, dear = data.draw(st.sampled_from(["", "news"])), data.draw(st.booleans())
+    exclude_seen, vectors = data.draw(st.booleans()), data.draw(st.booleans())
+    asked = requests(wanted, exclude_seen, exclude, domain, expression="" if dear else "price < 1")
+    batch = made.retrieve(users(rng, behaviour, vectors=vectors), asked)
+    for user, items in enumerate(behaviour):
+        keys, _ = of(batch, user)
+        allowed = eligible(items, exclude_seen, set(exclude[user]), domain, dear)
+        assert set(keys.tolist()) <= allowed
+        assert len(keys) == min(wanted[user], len(allowed))
+        assert (np.diff(keys) > 0).all()
+
+
+def test_a_request_gets_bit_equal_scores_whatever_batch_it_travels_in() -> None:
+    rng = np.random.default_rng(1)
+    made = retriever(rng)
+    batch = users(rng, [dict.fromkeys(range(user, user + 9), EventType.PURCHASE) for user in range(40)])
+    together = made.retrieve(batch, requests([60] * 40, exclude_seen=True))
+    for user in (0, 17, 39):
+        rows = slice(batch.behaviour_offsets[user], batch.behaviour_offsets[user + 1])
+        behaviour = {name: getattr(batch, name)[rows] for name in batch.to_tensors() if name.startswith("behaviour_")}
+        one = slice(user, user + 1)
+        alone = replace(batch, now=batch.now[one], vector=batch.vector[one], content=batch.content[one], **behaviour)
+        alone = replace(alone, behaviour_offsets=np.array([0, 9]), facet_offsets=np.zeros(2, np.int64))
+        answer = made.retrieve(alone, requests([60], exclude_seen=True))
+        for ours, theirs in zip(of(answer, 0), of(together, user), strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_every_candidate_has_all_source_scores_that_are_defined() -> None:
+    rng = np.random.default_rng(2)
+    made = retriever(rng)
+    own = {4: EventType.PURCHASE, 350: EventType.VIEW, 6: EventType.IMPRESSION}
+    batch = users(rng, [own])
+    keys, scores = of(made.retrieve(batch, requests([500])), 0)
+    view = made._catalogue.view()
+    rows = view.rows(keys)
+    vectors = np.full((ITEMS, DIMS), np.nan)
+    found = made._collaborative._snapshot
+    vectors[found.keys] = found.main_vectors
+    np.testing.assert_allclose(scores[:, COLLABORATIVE], vectors[keys] @ batch.vector[0], rtol=1e-4, atol=1e-5)
+    cosine = (view.content[rows] @ batch.content[0].T).max(axis=1)
+    cosine[~view.content[rows].any(axis=1)] = np.nan
+    np.testing.assert_allclose(scores[:, CONTENT], cosine, rtol=1e-4, atol=1e-5)
+    counts = made._popularity.counts(NOW, view)[rows, 2]
+    np.testing.assert_allclose(scores[:, POPULAR], np.log1p(counts), rtol=1e-6)
+    decay = 2 ** (-10 / 30)
+    repeat = {4: decay, 350: 0.2 * decay}
+    np.testing.assert_allclose(scores[:, REPEAT], [repeat.get(key, np.nan) for key in keys.tolist()], rtol=1e-6)
+    assert scores.shape[1] == len(SOURCES)
+
+
+def test_each_source_brings_its_best_item() -> None:
+    rng = np.random.default_rng(3)
+    made = retriever(rng)
+    batch = users(rng, [{200: EventType.PURCHASE}])
+    all_keys, all_scores = of(made.retrieve(batch, requests([500])), 0)
+    keys, _ = of(made.retrieve(batch, requests([20])), 0)
+    for source in range(len(SOURCES)):
+        assert all_keys[np.nanargmax(all_scores[:, source])] in keys
+
+
+def test_items_made_after_now_are_left_out_until_their_time_comes() -> None:
+    rng = np.random.default_rng(4)
+    made = retriever(rng)
+    made_at = NOW + 30 * DAY_S
+    now = np.array([NOW, made_at - CLOCK_QUANTUM_S - 1, made_at])
+    batch = made.retrieve(users(rng, [{}, {}, {}], now=now), requests([500] * 3))
+    assert [7 in of(batch, user)[0] for user in range(3)] == [False, False, True]
+
+
+def test_a_new_item_is_found_by_its_content_at_once_and_a_deleted_one_never_again() -> None:
+    rng = np.random.default_rng(5)
+    made = retriever(rng)
+    batch = users(rng, [{}])
+    fresh = Item(item_id="fresh", title="Fresh")
+    made.apply([ItemChange(ITEMS + 1, ITEMS + 5, "fresh", fresh, batch.content[0, 0], "e")])
+    keys, scores = of(made.retrieve(batch, requests([10])), 0)
+    assert ITEMS + 5 in keys
+    assert scores[keys == ITEMS + 5, CONTENT] == pytest.approx(1.0, abs=1e-5)
+    made.apply([ItemChange(ITEMS + 2, ITEMS + 5, "fresh", None, None, "")])
+    assert ITEMS + 5 not in of(made.retrieve(batch, requests([500])), 0)[0]
+
+
+def test_new_events_move_popularity() -> None:
+    rng = np.random.default_rng(6)
+    made = retriever(rng)
+    many = 5_000
+    purchases = np.full(many, EVENT_CODES[EventType.PURCHASE], np.int8)
+    at = np.full(many, NOW - 60.0)
+    made.apply([], EventColumns(np.arange(many), np.zeros(many, np.int64), np.full(many, 390), purchases, at, at))
+    keys, scores = of(made.retrieve(users(rng, [{}], vectors=False), requests([5])), 0)
+    assert keys[np.argmax(scores[:, POPULAR])] == 390
+    assert np.isnan(scores[:, COLLABORATIVE]).all()
+
+
+def test_a_catalogue_alone_still_serves_in_key_order() -> None:
+    catalogue = Catalogue()
+    made = Retriever(catalogue, Popularity(), np.zeros(0, np.int64), np.zeros((0, DIMS), np.float32))
+    made.apply([ItemChange(1, key, str(key), Item(item_id=str(key), title=""), None, "") for key in (5, 2, 9)])
+    batch = users(np.random.default_rng(0), [{}])
+    batch = replace(batch, content=np.zeros((1, 2, 0), np.float32))
+    assert of(made.retrieve(batch, requests([2])), 0)[0].tolist() == [2, 5]
+
+
+def test_an_empty_catalogue_and_an_empty_batch_have_empty_answers() -> None:
+    made = Retriever(Catalogue(), Popularity(), np.zeros(0, np.int64), np.zeros((0, DIMS), np.float32))
+    one = replace(users(np.random.default_rng(0), [{}]), content=np.zeros((1, 2, 0), np.float32))
+    assert len(made.retrieve(one, requests([2])).candidate_item) == 0
+    nobody = replace(users(np.random.default_rng(0), []), content=np.zeros((0, 2, 0), np.float32))
+    assert made.retrieve(nobody, requests([])).candidate_offsets.tolist() == [0]
+
+
+def test_language_and_filter_narrow_each_request_of_a_batch_on_its_own() -> None:
+    rng = np.random.default_rng(7)
+    made = retriever(rng)
+    asked = requests([500, 500, 500])
+    asked.language[1] = "zh"
+    asked.filter[2] = 'domain == "news" and price >= 40'
+    batch = made.retrieve(users(rng, [{}, {}, {}]), asked)
+    assert {item(key).language for key in of(batch, 0)[0].tolist()} == {"en", "zh"}
+    assert {item(key).language for key in of(batch, 1)[0].tolist()} == {"zh"}
+    chosen = [item(key) for key in of(batch, 2)[0].tolist()]
+    assert chosen
+    assert all(one.domain == "news" and (one.price or 0) >= 40 for one in chosen)
+
+
+def test_a_bad_filter_and_bad_quotas_are_refused() -> None:
+    rng = np.random.default_rng(8)
+    with pytest.raises(InvalidRequest, match="unknown field 'colour'"):
+        retriever(rng).retrieve(users(rng, [{}]), requests([5], expression="colour == 1"))
+    empty = (Catalogue(), Popularity(), np.zeros(0, np.int64), np.zeros((0, DIMS), np.float32))
+    for quotas in ({"popular": 1}, dict.fromkeys(SOURCES, 0), dict.fromkeys(SOURCES, 1) | {"popular": -1}):
+        with pytest.raises(InvalidConfig, match="must give a share"):
+            Retriever(*empty, quotas=quotas)
+
+
+def test_a_source_without_a_share_names_nobody_and_still_scores() -> None:
+    rng = np.random.default_rng(9)
+    quotas = {"collaborative": 0, "content": 0, "popular": 0, "repeat": 1}
+    made = Retriever(Catalogue(WIDTH), Popularity(), np.arange(LEARNED), np.ones((LEARNED, DIMS), np.float32), quotas)
+    made.apply(changes(rng))
+    keys, scores = of(made.retrieve(users(rng, [{300: EventType.LIKE}]), requests([3])), 0)
+    assert keys.tolist() == [0, 1, 300]
+    assert not np.isnan(scores[:2, COLLABORATIVE]).any()

@@ -1,0 +1,156 @@
+"""The real vLLM engine with the demo model, in a process of its own: life, cancellation, death."""
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from pydantic import ValidationError
+
+from interest.errors import InvalidRelease, NotReady
+from serve.generation.engine import EngineConfig, EngineStats, GenerationEngine
+
+SESSION = """
+import asyncio, json, psutil
+from interest.errors import EngineDead, InvalidRequest
+from serve.generation.engine import EngineConfig, GenerationEngine
+from serve.generation.generator import Generator
+from serve.generation.prompt import GenerationTask, ItemFacts
+
+def tasks(count):
+    items = [ItemFacts(title=f"Copper Lamp {n}", domain="e-commerce") for n in range(count)]
+    return [GenerationTask(item=item, content_type="summary") for item in items]
+
+async def until(condition):
+    while not condition():
+        await asyncio.sleep(0.01)
+
+async def session():
+    engine = GenerationEngine(EngineConfig(max_num_seqs=16))
+    await engine.start()
+    await engine.check_health()
+    seen = {"processes": sorted(p.name() for p in psutil.Process().children(recursive=True) if "VLLM" in p.name())}
+    generator = Generator(engine)
+    texts = await generator.write(tasks(12), deadline_s=60)
+    seen["texts"] = [[text.source, text.text, text.prompt_tokens, text.completion_tokens] for text in texts]
+    again = await generator.write(tasks(12), deadline_s=60)
+    seen["again"] = [text.text for text in again] == [text.text for text in texts]
+    try:
+        await engine.generate("word " * 3000, "long", 8)
+    except InvalidRequest as error:
+        seen["long"] = str(error)
+    parts = [part.text async for part in engine.stream(engine.prompt(tasks(1)[0]), "stream", 40)]
+    seen["stream"] = [len(parts) > 3, all(after.startswith(before) for before, after in zip(parts, parts[1:]))]
+    call = asyncio.ensure_future(asyncio.gather(*(engine.generate("a", f"endless-{n}", 900) for n in range(8))))
+    await asyncio.wait_for(until(lambda: engine.stats().running == 8), 60)
+    call.cancel()
+    await asyncio.wait({call})
+    await asyncio.wait_for(engine.generate("a", "after", 2), 60)
+    await asyncio.wait_for(until(lambda: engine.stats().running == 0), 10)
+    seen["after_cancel"] = [engine.stats().running, engine.stats().waiting]
+    worker = next(p for p in psutil.Process().children(recursive=True) if "EngineCor" in p.name())
+    worker.kill()
+    try:
+        while True:
+            await asyncio.wait_for(engine.generate("a", "dying", 2), 20)
+    except EngineDead:
+        pass
+    try:
+        await engine.check_health()
+    except EngineDead as error:
+        seen["dead"] = error.code
+    engine.shutdown()
+    seen["left"] = [p.name() for p in psutil.Process().children(recursive=True) if "VLLM" in p.name()
+                    and p.status() != psutil.STATUS_ZOMBIE]
+    print("RESULT " + json.dumps(seen), flush=True)
+
+asyncio.run(session())
+"""
+OWNER = """
+import asyncio
+from serve.generation.engine import EngineConfig, GenerationEngine
+
+async def hold():
+    await GenerationEngine(EngineConfig()).start()
+    print("RESULT up", flush=True)
+    await asyncio.sleep(600)
+
+asyncio.run(hold())
+"""
+
+
+def test_an_unknown_setting_is_an_error() -> None:
+    with pytest.raises(ValidationError, match="max_num_seq"):
+        EngineConfig.model_validate({"max_num_seq": 4})
+
+
+async def test_an_engine_that_was_not_started_says_so() -> None:
+    engine = GenerationEngine(EngineConfig())
+    assert engine.stats() == EngineStats(0, 0, 0, 0)
+    with pytest.raises(NotReady):
+        await engine.check_health()
+    with pytest.raises(NotReady):
+        await engine.generate("a", "b", 4)
+    engine.shutdown()
+
+
+async def test_a_model_trained_on_another_prompt_layout_does_not_start(tmp_path: Path) -> None:
+    (tmp_path / "prompt_version.json").write_text(json.dumps({"prompt_version": "of last year"}))
+    with pytest.raises(InvalidRelease, match="of last year"):
+        await GenerationEngine(EngineConfig(model=str(tmp_path))).start()
+
+
+def result_of(owner: subprocess.Popen[str]) -> str:
+    """What the script printed after RESULT; its whole output when it printed none."""
+    assert owner.stdout is not None
+    seen = []
+    for line in owner.stdout:
+        if line.startswith("RESULT "):
+            return line.removeprefix("RESULT ")
+        seen.append(line)
+    raise AssertionError("".join(seen))
+
+
+def run(script: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", script]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_the_engine_writes_streams_drops_cancelled_requests_and_admits_its_death() -> None:
+    with run(SESSION) as owner:
+        seen = json.loads(result_of(owner))
+    assert [name[:12] for name in seen["processes"]] == ["VLLM::Engine", "VLLM::Worker"]
+    assert all(prompt_tokens > 20 and tokens > 4 for _, _, prompt_tokens, tokens in seen["texts"])
+    assert sum(source == "model" for source, *_ in seen["texts"]) >= 6
+    assert seen["again"]
+    assert "max_model_len=1024" in seen["long"]
+    assert seen["stream"] == [True, True]
+    assert seen["after_cancel"] == [0, 0]
+    assert seen["dead"] == "engine_dead"
+    assert seen["left"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+def test_kill_9_of_the_owner_ends_every_process_of_the_engine_within_five_seconds() -> None:
+    with run(OWNER) as owner:
+        result_of(owner)
+        family = psutil.Process(owner.pid).children(recursive=True)
+        assert sum("VLLM" in process.name() for process in family) == 2
+        owner.kill()
+        killed_at = time.perf_counter()
+        while alive := [process for process in family if _lives(process)]:
+            assert time.perf_counter() - killed_at < 5.0, alive
+            time.sleep(0.02)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,75 @@
+"""A caller who leaves stops their own work, and nobody else's."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from serve.routes.disconnect import CancelOnDisconnect
+
+SCOPE = {"type": "http"}
+
+
+class Client:
+    """Sends one body, then leaves when told to."""
+
+    def __init__(self) -> None:
+        self.left = asyncio.Event()
+        self.sent: list[Any] = []
+        self._body_sent = False
+
+    async def receive(self) -> Any:
+        if not self._body_sent:
+            self._body_sent = True
+            return {"type": "http.request", "body": b"x", "more_body": False}
+        await self.left.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(self, message: Any) -> None:
+        self.sent.append(message)
+
+
+async def test_leaving_cancels_what_the_application_awaits() -> None:
+    cancelled = asyncio.Event()
+    started = asyncio.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        started.set()
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            cancelled.set()
+            raise
+
+    client = Client()
+    request = asyncio.create_task(CancelOnDisconnect(application)(SCOPE, client.receive, client.send))
+    await started.wait()
+    client.left.set()
+    async with asyncio.timeout(5):
+        await request
+    assert cancelled.is_set()
+    assert client.sent == []
+
+
+async def test_who_stays_gets_the_answer_and_later_asks_of_the_connection_wait() -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        assert (await receive())["body"] == b"x"
+        asking = asyncio.create_task(receive())
+        await asyncio.sleep(0)
+        assert not asking.done()
+        asking.cancel()
+        await send("answer")
+
+    client = Client()
+    await CancelOnDisconnect(application)(SCOPE, client.receive, client.send)
+    assert client.sent == ["answer"]
+
+
+async def test_an_error_of_the_application_is_raised_as_it_is() -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        raise ZeroDivisionError
+
+    client = Client()
+    with pytest.raises(ZeroDivisionError):
+        await CancelOnDisconnect(application)(SCOPE, client.receive, client.send)

@@ -1,0 +1,310 @@
+"""The native API over the real stages in one process: what each route promises, and each error's envelope."""
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from interest.errors import AttuneError
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+JSON = {"Content-Type": "application/json"}
+
+
+async def recommend(server: Any, **body: Any) -> dict[str, Any]:
+    answer = await server.client.post("/v1/recommendations", json=body)
+    assert answer.status_code == 200, answer.text
+    reply: dict[str, Any] = answer.json()
+    return reply
+
+
+def ids(reply: dict[str, Any]) -> list[str]:
+    return [item["item_id"] for item in reply["data"]]
+
+
+async def post_event(server: Any, **event: Any) -> httpx.Response:
+    answer: httpx.Response = await server.client.post("/v1/events", json=event)
+    return answer
+
+
+def error_of(answer: httpx.Response) -> dict[str, Any]:
+    body = answer.json()
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"message", "type", "param", "code"}
+    error: dict[str, Any] = body["error"]
+    return error
+
+
+async def test_a_known_user_gets_the_full_tier_with_generated_text(server: Any, home: Any) -> None:
+    user = home.world.events[-1].user_id
+    reply = await recommend(
+        server, user_id=user, count=10, generate={"content_type": "reason"}, include=["scores", "timings"]
+    )
+    assert (reply["tier"], reply["degraded"], len(reply["data"])) == ("full", [], 10)
+    assert [item["rank"] for item in reply["data"]] == list(range(1, 11))
+    scores = [item["score"] for item in reply["data"]]
+    assert scores == sorted(scores, reverse=True)
+    assert all(item["generated"]["text"] and item["generated"]["source"] == "model" for item in reply["data"])
+    assert reply["usage"] == {"prompt_tokens": 100, "completion_tokens": 50}
+    assert set(reply["timings_ms"]) == {"interest", "retrieve", "rank"}
+    assert reply["model_versions"]["release"] == server.config.release
+    assert any(item["score_parts"] for item in reply["data"])
+
+
+async def test_equal_requests_are_answered_equally_and_an_event_changes_the_very_next_answer(
+    server: Any, home: Any
+) -> None:
+    user = home.world.events[-1].user_id
+    body = {"user_id": user, "count": 20, "exclude_seen": False}
+    first, second = await recommend(server, **body), await recommend(server, **body)
+    assert first["data"] == second["data"]
+    target = ids(first)[-1]
+    answer = await post_event(server, id="e1", type="hide", user_id=user, item_id=target)
+    assert answer.status_code == 202
+    assert target not in ids(await recommend(server, **body))
+
+
+async def test_an_unknown_user_gets_cold_start_or_404_when_strict(server: Any) -> None:
+    reply = await recommend(server, user_id="nobody-yet", count=5)
+    assert (reply["tier"], len(reply["data"])) == ("cold_start", 5)
+    answer = await server.client.post("/v1/recommendations", json={"user_id": "nobody-yet", "strict_user": True})
+    assert answer.status_code == 404
+    assert error_of(answer)["param"] == "user_id"
+
+
+async def test_declared_interests_alone_drive_recommendations(server: Any, home: Any) -> None:
+    category = home.world.items[0].categories[0]
+    body = {"interests": [{"kind": "category", "name": category, "weight": 1.0}]}
+    answer = await server.client.put("/v1/users/newcomer/interests", json=body)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["interests"][0] == {"kind": "category", "name": category, "weight": 1.0, "declared": True}
+    reply = await recommend(server, user_id="newcomer", count=10, include=["values"])
+    assert reply["tier"] == "full"
+    hits = sum(category in item["values"]["categories"] for item in reply["data"])
+    share = sum(category in item.categories for item in home.world.items) / len(home.world.items)
+    assert hits / 10 > 3 * share
+
+
+async def test_patch_adds_and_takes_back_while_put_replaces(server: Any) -> None:
+    url = "/v1/users/editor/interests"
+
+    def body(*names: str, weight: float | None = 1.0) -> dict[str, Any]:
+        return {"interests": [{"kind": "tag", "name": name, "weight": weight} for name in names]}
+
+    async def declared(method: str, content: dict[str, Any]) -> set[str]:
+        answer = await server.client.request(method, url, json=content)
+        assert answer.status_code == 200, answer.text
+        return {entry["name"] for entry in answer.json()["interests"] if entry["declared"]}
+
+    assert await declared("PUT", body("a", "b")) == {"a", "b"}
+    assert await declared("PATCH", body("c")) == {"a", "b", "c"}
+    assert await declared("PATCH", body("a", weight=None)) == {"b", "c"}
+    assert await declared("PUT", body("d")) == {"d"}
+    refused = await server.client.put(url, json=body("e", weight=None))
+    assert refused.status_code == 422
+
+
+async def test_event_ids_are_idempotency_keys_and_another_body_is_a_conflict(server: Any, some_item: Any) -> None:
+    event = {"id": "once", "type": "purchase", "user_id": "buyer", "item_id": some_item.item_id, "value": 2}
+    first, again = await post_event(server, **event), await post_event(server, **event)
+    assert first.json() == {"accepted": 1, "duplicates": 0, "ids": ["once"]}
+    assert again.json() == {"accepted": 0, "duplicates": 1, "ids": ["once"]}
+    other = await post_event(server, **{**event, "value": 3})
+    assert other.status_code == 409
+    assert "once" in error_of(other)["message"]
+    user = (await server.client.get("/v1/users/buyer")).json()
+    assert user["events"] == 1
+
+
+async def test_an_idempotency_key_stands_in_for_event_ids_and_one_of_both_is_needed(
+    server: Any, some_item: Any
+) -> None:
+    event = {"type": "view", "user_id": "keyed", "item_id": some_item.item_id}
+    answer = await server.client.post("/v1/events", json={"events": [event, event]}, headers={"Idempotency-Key": "k"})
+    assert answer.json()["ids"] == ["k:0", "k:1"]
+    refused = await post_event(server, **event)
+    assert refused.status_code == 422
+    assert error_of(refused)["param"] == "events.0.id"
+
+
+async def test_an_erased_user_is_gone_and_a_retried_event_cannot_bring_them_back(server: Any, some_item: Any) -> None:
+    event = {"id": "last-trace", "type": "like", "user_id": "leaver", "item_id": some_item.item_id}
+    await post_event(server, **event)
+    receipt = (await server.client.delete("/v1/users/leaver")).json()
+    assert (receipt["events"], receipt["user_id"]) == (1, "leaver")
+    assert (await server.client.get("/v1/users/leaver")).status_code == 404
+    assert (await post_event(server, **event)).json()["duplicates"] == 1
+    assert (await server.client.get("/v1/users/leaver")).status_code == 404
+
+
+async def test_a_new_item_is_recommended_within_two_seconds_and_a_deleted_one_no_more(server: Any) -> None:
+    item = {"title": "Brass telescope for stargazers", "domain": "e-commerce", "tags": ["stargazing-xyz"], "price": 10}
+    assert (await server.client.put("/v1/items/new-1", json=item)).status_code == 200
+    assert (await server.client.get("/v1/items/new-1")).json()["title"] == item["title"]
+    await server.client.put("/v1/users/fan/interests", json={"interests": [{"kind": "tag", "name": "stargazing-xyz"}]})
+
+    async def shown() -> bool:
+        return "new-1" in ids(await recommend(server, user_id="fan", count=10))
+
+    async with asyncio.timeout(2):
+        while not await shown():
+            await asyncio.sleep(0.05)
+    assert (await server.client.delete("/v1/items/new-1")).status_code == 204
+    assert (await server.client.get("/v1/items/new-1")).status_code == 404
+    async with asyncio.timeout(2):
+        while await shown():
+            await asyncio.sleep(0.05)
+    assert (await server.client.delete("/v1/items/new-1")).status_code == 404
+
+
+async def test_filters_exclusions_and_domains_hold_exactly(server: Any, home: Any) -> None:
+    user = home.world.events[0].user_id
+    reply = await recommend(
+        server, user_id=user, count=30, filter='price < 40 and domain == "e-commerce"', include=["values"]
+    )
+    assert reply["data"]
+    assert all(item["values"]["price"] < 40 and item["values"]["domain"] == "e-commerce" for item in reply["data"])
+    first = ids(reply)[:3]
+    again = await recommend(
+        server, user_id=user, count=30, filter='price < 40 and domain == "e-commerce"', exclude_ids=first
+    )
+    assert not set(first) & set(ids(again))
+    bad = await server.client.post("/v1/recommendations", json={"user_id": user, "filter": "colour == 1"})
+    assert bad.status_code == 422
+    assert "colour" in error_of(bad)["message"]
+
+
+@pytest.mark.parametrize("stage", ["interest", "retriever", "reranker"])
+async def test_a_failing_ranking_stage_degrades_to_popular_and_says_which(server: Any, stage: str) -> None:
+    server.broken[stage] = AttuneError("out of order")
+    reply = await recommend(server, user_id="anyone", count=7)
+    assert (reply["tier"], reply["degraded"], len(reply["data"])) == ("popular", [stage], 7)
+
+
+async def test_a_failing_generator_never_fails_a_recommendation(server: Any, home: Any) -> None:
+    server.broken["generator"] = AttuneError("engine dead")
+    user = home.world.events[-1].user_id
+    reply = await recommend(server, user_id=user, count=3, generate={})
+    assert (reply["tier"], reply["degraded"], len(reply["data"])) == ("no_generation", ["generation"], 3)
+    assert all("generated" not in item for item in reply["data"])
+
+
+async def test_generations_write_about_the_items_that_were_asked_for(server: Any, home: Any) -> None:
+    wanted = [item.item_id for item in home.world.items[:3]]
+    answer = await server.client.post("/v1/generations", json={"user_id": "u", "item_ids": wanted})
+    assert [item["item_id"] for item in answer.json()["data"]] == wanted
+    unknown = await server.client.post("/v1/generations", json={"user_id": "u", "item_ids": ["no-such"]})
+    assert unknown.status_code == 404
+
+
+async def test_a_batch_answers_each_request_as_if_it_were_alone(server: Any, home: Any) -> None:
+    users = sorted({event.user_id for event in home.world.events})[:8]
+    requests = [{"user_id": user, "count": 5} for user in users]
+    answer = await server.client.post("/v1/recommendations:batch", json={"requests": requests})
+    assert answer.status_code == 200
+    alone = [await recommend(server, **request) for request in requests]
+    assert [reply["data"] for reply in answer.json()["data"]] == [reply["data"] for reply in alone]
+
+
+async def test_impressions_are_logged_with_what_was_shown(server: Any, home: Any) -> None:
+    user = home.world.events[-1].user_id
+    reply = await recommend(server, user_id=user, count=4, generate={})
+    async with asyncio.timeout(5):
+        while not (logged := server.ingress._reader.impressions_of(reply["id"])):
+            await asyncio.sleep(0.05)
+    assert [one.item_id for one in logged] == ids(reply)
+    assert [one.text for one in logged] == [item["generated"]["text"] for item in reply["data"]]
+
+
+async def test_as_of_shows_the_past_and_leaves_no_impression(server: Any, home: Any) -> None:
+    event = home.world.events[len(home.world.events) // 2]
+    url = f"/v1/users/{event.user_id}/interests"
+    before = (await server.client.get(url, params={"as_of": event.timestamp - 1})).json()
+    at = (await server.client.get(url, params={"as_of": event.timestamp})).json()
+    assert at["events"] > before["events"]
+    reply = await recommend(server, user_id=event.user_id, count=3, as_of=event.timestamp)
+    await asyncio.sleep(0.3)
+    assert server.ingress._reader.impressions_of(reply["id"]) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "param"),
+    [
+        ({"user_id": "u", "count": 0}, 422, "count"),
+        ({"user_id": "u", "count": 101}, 422, "count"),
+        ({"user_id": "", "count": 1}, 422, "user_id"),
+        ({"count": 1}, 422, "user_id"),
+        ({"user_id": "u", "colour": 1}, 422, "colour"),
+        ({"user_id": "u", "timeout_ms": 0}, 422, "timeout_ms"),
+        ({"user_id": "u", "generate": {"content_type": "poem"}}, 422, "generate.content_type"),
+    ],
+)
+async def test_a_bad_field_is_named(server: Any, body: dict[str, Any], status: int, param: str) -> None:
+    answer = await server.client.post("/v1/recommendations", json=body)
+    assert answer.status_code == status
+    assert error_of(answer)["param"] == param
+
+
+async def test_every_other_refusal_has_the_same_envelope(server: Any) -> None:
+    post = server.client.post
+    big = json.dumps({"user_id": "u", "filter": "x" * (9 * 2**20)})
+
+    async def chunks() -> Any:
+        for _ in range(9):
+            yield b" " * 2**20
+
+    for answer, status in (
+        (await post("/v1/recommendations", content=b"{", headers=JSON), 400),
+        (await post("/v1/recommendations", content=b"a=1", headers={"Content-Type": "text/plain"}), 415),
+        (await post("/v1/recommendations", content=big, headers=JSON), 413),
+        (await post("/v1/recommendations", content=chunks(), headers=JSON), 413),
+        (await server.client.get("/v1/nowhere"), 404),
+        (await server.client.get("/v1/recommendations"), 405),
+        (await post("/v1/recommendations:batch", json={"requests": [{"user_id": "u"}] * 257}), 422),
+        (await post("/v1/events", json={"events": []}), 422),
+    ):
+        assert answer.status_code == status, answer.text
+        assert error_of(answer)["message"]
+
+
+async def test_request_ids_come_back_and_times_are_told(server: Any) -> None:
+    answer = await server.client.get("/health", headers={"X-Request-ID": "abc-123"})
+    assert answer.headers["x-request-id"] == "abc-123"
+    assert answer.headers["server-timing"].startswith("total;dur=")
+    other = await server.client.get("/health", headers={"X-Request-ID": "bad id\x7f"})
+    assert len(other.headers["x-request-id"]) == 32
+
+
+async def test_requests_beyond_the_permits_get_429_with_a_retry_after(server: Any) -> None:
+    permits = server.ingress._api.permits
+    permits.limit = 0
+    answer = await server.client.post("/v1/recommendations", json={"user_id": "u"})
+    assert answer.status_code == 429
+    assert int(answer.headers["retry-after"]) >= 1
+    assert int(answer.headers["retry-after-ms"]) > 0
+    assert error_of(answer)["code"] == "overloaded"
+
+
+async def test_a_deadline_that_cannot_be_met_still_shows_something(server: Any) -> None:
+    reply = await recommend(server, user_id="u", count=3, timeout_ms=1)
+    assert (reply["tier"], reply["degraded"], len(reply["data"])) == ("popular", ["deadline"], 3)
+
+
+async def test_ready_only_after_a_whole_request_went_through(server: Any) -> None:
+    async with asyncio.timeout(10):
+        while (await server.client.get("/ready")).status_code != 200:
+            await asyncio.sleep(0.05)
+    assert {"interest", "retriever", "reranker", "generator"} <= set(server.calls)
+    assert (await server.client.get("/version")).json()["release"] == server.config.release
+
+
+async def test_metrics_and_openapi_are_served(server: Any) -> None:
+    await recommend(server, user_id="u", count=1)
+    text = (await server.client.get("/metrics")).text
+    assert 'attune_recommendations_total{tier="cold_start"}' in text
+    assert 'attune_requests_total{route="/v1/recommendations",status="200"}' in text
+    paths = (await server.client.get("/openapi.json")).json()["paths"]
+    assert {"/v1/recommendations", "/v1/events", "/v1/items/{item_id}", "/v1/users/{user_id}/interests"} <= set(paths)

@@ -1,0 +1,93 @@
+"""What must stop a start, and with which words."""
+
+import shutil
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from interest.errors import InvalidConfig, InvalidRelease
+from interest.store.open import open_writer
+from serve.config import DEPLOYMENTS, parse_config, read_serve_config
+from serve.startup import checked, clock_of, resolve_release
+
+SERVE_CONFIG = Path("deploy/serve.yaml")
+
+
+def test_the_shipped_serve_config_is_valid_and_names_every_deployment() -> None:
+    http, args = read_serve_config(SERVE_CONFIG)
+    config = parse_config(args, str(SERVE_CONFIG))
+    assert http.host == "127.0.0.1"
+    assert set(config.deployments) == set(DEPLOYMENTS)
+    assert sum(deployment.num_cpus for deployment in config.deployments.values()) <= 1.0
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        ({"colour": 1}, "colour"),
+        ({"limits": {"permitts": 1}}, "limits.permitts"),
+        ({"deployments": {"retriver": {}}}, "retriver"),
+        ({"deployments": {"retriever": {"num_replica": 2}}}, "num_replica"),
+        ({"generation": {"engine": {"modle": "x"}}}, "modle"),
+        ({"limits": {"permits": 0}}, "limits.permits"),
+        ({"deployments": {"store": {"num_replicas": 2}}}, "SQLite has one writer"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(raw: dict[str, Any], words: str) -> None:
+    with pytest.raises(InvalidConfig, match=words):
+        parse_config(raw, "serve.yaml")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "applications: []", "a: [", "applications: [{args: {}}]\nhttp_options: {prot: 1}"]
+)
+def test_a_file_that_is_no_serve_config_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "serve.yaml"
+    path.write_text(text)
+    with pytest.raises(InvalidConfig, match=r"serve\.yaml"):
+        read_serve_config(path)
+
+
+def test_a_flipped_byte_in_any_model_stops_the_start(trained_home: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "home"
+    shutil.copytree(trained_home.folder, folder)
+    home = type(trained_home)(folder, trained_home.world)
+    victims = sorted(path for path in (folder / "models").rglob("*.safetensors"))
+    assert victims
+    content = bytearray(victims[0].read_bytes())
+    content[-1] ^= 1
+    victims[0].write_bytes(content)
+    with pytest.raises(InvalidRelease, match="sha256"):
+        home.config()
+
+
+def test_a_missing_release_or_store_is_a_plain_error(trained_home: Any, tmp_path: Path) -> None:
+    with pytest.raises(InvalidRelease, match="attune train"):
+        trained_home.config(repository=str(tmp_path / "empty"))
+    with pytest.raises(InvalidRelease, match="99"):
+        trained_home.config(release="99")
+
+
+def test_a_store_with_validation_events_refuses_evaluation(trained_home: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "home"
+    shutil.copytree(trained_home.folder, folder)
+    home = type(trained_home)(folder, trained_home.world)
+    with closing(open_writer(home.store_url)) as writer:
+        writer.set_meta("split", "all")
+    with pytest.raises(InvalidConfig, match="SPLIT=all"):
+        home.config()
+    assert home.config(evaluation={"enabled": False}).release == "1"
+
+
+def test_release_and_clock_are_resolved_once_for_every_replica(trained_home: Any) -> None:
+    config = trained_home.config(clock={"mode": "data"})
+    assert config.release == resolve_release(config).name == "1"
+    clock = clock_of(config)
+    assert clock.mode == "data"
+    newest = max(event.timestamp for event in trained_home.world.events)
+    assert 0 <= clock.now() - newest < 60
+    assert clock_of(checked(config)) == clock
+    with pytest.raises(InvalidConfig, match="not resolved"):
+        clock_of(parse_config({}, "test"))
