@@ -16,13 +16,15 @@ from interest.errors import InvalidConfig
 from serve.app import APPLICATION, build_app
 from serve.config import HttpConfig, ServerConfig
 
-# Two things that Ray has no setting for: HAProxy's statistics and metrics listen on every interface, and two headers
-# let a client switch off Ray's timeout and the cancellation on disconnect.
+# Three things that Ray has no setting for: HAProxy's statistics and metrics listen on every interface, two headers let
+# a client switch off Ray's timeout and the cancellation on disconnect, and HAProxy 2.8 does not notice that a client
+# left whose body it has spliced (one that arrived in a packet after the headers, as most clients send it).
 HAPROXY_WRAPPER = """\
     #!/bin/sh
     for argument; do
         case $argument in
             *.cfg) sed -i -e 's/bind \\*:/bind 127.0.0.1:/' -e 's/bind :/bind 127.0.0.1:/' \\
+                -e '/option splice-request/d' \\
                 -e '/^frontend http_frontend/a http-request del-header x-request-timeout-seconds' \\
                 -e '/^frontend http_frontend/a http-request del-header x-request-disconnect-disabled' "$argument" ;;
         esac
