@@ -41,7 +41,7 @@ class OfflineStages:
     ) -> RankedBatch:
         """The best `count` items of each user as of `now` [B] unix seconds."""
         users = self.lookup.lookup(profiles, now)
-        candidates = self.retriever.retrieve(users, plain_requests(len(profiles), exclude_seen))
+        candidates = self.retriever.retrieve(users, plain_requests(now, exclude_seen))
         return self.reranker.rank(users, candidates, np.full(len(profiles), count), self.catalogue.view())
 
 
@@ -53,7 +53,7 @@ def load_stages(reader: StoreReader, repository: ModelRepository, release: Relea
     interest.require_dims(rank=model.dims, items=len(model.item_ids))
     repository.open_version("retriever", release.models["retriever"]).require_dims(rank=model.dims, embedding=dims)
     catalogue = Catalogue(dims, encoder)
-    catalogue.apply(all_items(reader))
+    catalogue.apply(all_items(reader, encoder))
     popularity = Popularity()
     popularity.append(reader.event_columns())
     reranker = Reranker(None, popularity)
@@ -64,19 +64,21 @@ def load_stages(reader: StoreReader, repository: ModelRepository, release: Relea
     return OfflineStages(catalogue, popularity, InterestLookup(model, catalogue), retriever, reranker)
 
 
-def all_items(reader: StoreReader) -> list[ItemChange]:
-    """The newest state of every item, by ascending seq."""
+def all_items(reader: StoreReader, encoder: str = "") -> list[ItemChange]:
+    """The newest state of every item, by ascending seq, with the embeddings of this encoder."""
     changes: list[ItemChange] = []
-    while page := reader.item_changes(changes[-1].seq if changes else 0, PAGE):
+    while page := reader.item_changes(changes[-1].seq if changes else 0, PAGE, encoder):
         changes.extend(page)
     return changes
 
 
-def plain_requests(users: int, exclude_seen: bool) -> CandidateRequest:
-    """Requests without filters, domains or exclusions for `CANDIDATES` candidates each."""
+def plain_requests(as_of: Doubles, exclude_seen: bool) -> CandidateRequest:
+    """Requests as of these instants [B], without filters, domains or exclusions, for `CANDIDATES` candidates each."""
+    users = len(as_of)
     anything = np.full(users, "", dtype=np.object_)
     return CandidateRequest(
         count=np.full(users, CANDIDATES),
+        created_until=as_of,
         exclude_seen=np.full(users, exclude_seen),
         exclude_offsets=np.zeros(users + 1, dtype=np.int64),
         exclude_item=np.zeros(0, dtype=np.int64),
