@@ -17,7 +17,7 @@ from ranking.features import make_features
 from ranking.model_retriever import make_retriever
 from ranking.offline import USERS_AT_ONCE, candidate_labels, plain_requests
 from ranking.popularity import Popularity
-from ranking.requests import PastRequests, past_requests, windows
+from ranking.requests import LEAD_S, PastRequests, past_requests, windows
 from ranking.reranker import BoosterSettings, RankingData, fit_booster, predict
 
 VALIDATION_SHARE = 0.15  # of the users with queries; the others are fitted
@@ -30,8 +30,9 @@ class TrainingSettings:
     """What a training may be told; the defaults are tuned on validation data.
 
     The last `log_share` of the events is cut into `cuts` windows. For each one an interest model is fitted on the
-    events before it, and at most `sessions_per_user` sessions of every user inside it become requests whose wanted
-    items are those of the following `horizon_s`. Of each query's unwanted candidates `negatives` are kept, by chance.
+    events up to its first possible request, and at most `sessions_per_user` sessions of every user inside it become
+    requests whose wanted items are those of the following `horizon_s`. Of each query's unwanted candidates `negatives`
+    are kept, by chance.
     """
 
     encoder: Literal["ngram", "minilm", "combined"] = "combined"
@@ -90,7 +91,7 @@ def past_queries(
         chosen = rng.permutation(len(requests))[: settings.max_requests // settings.cuts]
         requests = requests.take(np.sort(chosen))
         if len(requests):
-            model = fit_interest(world, start, settings.interest, rng)
+            model = fit_interest(world, start - LEAD_S, settings.interest, rng)  # as of the earliest of the requests
             parts.extend(_window_queries(world, model, requests, settings.negatives, rng))
         progress(number + 1, len(stretches))
     if sum(len(part.user_key) for part in parts) < FEWEST_QUERIES:
