@@ -188,7 +188,7 @@ def _user_weights(users: UserBatch, user: Longs, hashes: npt.NDArray[np.uint64])
 
 def _price_features(users: UserBatch, user: Longs, rows: Longs, view: CatalogueView) -> list[Doubles]:
     """ln(1 + price), and ln of the price over the geometric mean of what the user acted on."""
-    padded = np.append(view.price.astype(np.float64), np.nan)  # row -1: unknown
+    padded = np.append(view.price, np.nan)  # row -1: unknown
     price = padded[rows]
     owner = np.repeat(np.arange(len(users.now)), np.diff(users.behaviour_offsets))
     bought = padded[view.rows(users.behaviour_item)]
