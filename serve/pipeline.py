@@ -34,6 +34,7 @@ from serve.schema import (
     Tier,
     Usage,
 )
+from serve.startup import candidates_of
 from serve.writer import ContentWriter
 
 RANKING_SHARE = 0.7  # of the deadline: what is left is for the reply, or for content
@@ -79,7 +80,7 @@ class Pipeline:
         self._ranker = BatchRanker(
             stages,
             self._versions["release"],
-            config.retrieval.candidates,
+            candidates_of(config),
             batching.max_batch_size,
             batching.max_in_flight,
         )

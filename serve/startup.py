@@ -7,11 +7,12 @@ from interest.clock import Clock
 from interest.errors import InvalidConfig, InvalidRelease
 from interest.store.open import open_reader
 from ranking.release import ModelRepository, Release
+from ranking.retriever_settings import settings_of
 from serve.config import ServerConfig
 
 
 def checked(config: ServerConfig) -> ServerConfig:
-    """The config with release and clock resolved, so that every replica, also a later one, has the same.
+    """The config with release, candidates and clock resolved, so that every replica, also a later one, has the same.
 
     Errors: `InvalidConfig` or `InvalidRelease` naming the value that does not fit.
     """
@@ -19,6 +20,7 @@ def checked(config: ServerConfig) -> ServerConfig:
     repository = ModelRepository(Path(config.repository))
     for name, version in release.models.items():
         repository.open_version(name, version)  # verifies every checksum and shape
+    candidates = config.retrieval.candidates or settings_of(repository, release).candidates
     reader = open_reader(config.store.url)
     try:
         split = reader.get_meta("split")
@@ -30,6 +32,7 @@ def checked(config: ServerConfig) -> ServerConfig:
     return config.model_copy(
         update={
             "release": release.name,
+            "retrieval": config.retrieval.model_copy(update={"candidates": candidates}),
             "clock": config.clock.model_copy(
                 update={"mode": clock.mode, "base": clock.base, "started_at": clock.started_at}
             ),
@@ -54,6 +57,13 @@ def clock_of(config: ServerConfig) -> Clock:
     if clock.mode == "auto" or clock.base is None or clock.started_at is None:
         raise InvalidConfig("clock: not resolved; serve.startup.checked does that")
     return Clock(mode=clock.mode, base=clock.base, started_at=clock.started_at, quantum_s=clock.quantum_s)
+
+
+def candidates_of(config: ServerConfig) -> int:
+    """How many candidates each user of a checked config gets."""
+    if config.retrieval.candidates is None:
+        raise InvalidConfig("retrieval.candidates: not resolved; serve.startup.checked does that")
+    return config.retrieval.candidates
 
 
 def _clock(config: ServerConfig, last_event_at: float | None) -> Clock:
