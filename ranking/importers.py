@@ -13,7 +13,7 @@ from interest.errors import ConflictingWrite, InvalidConfig, MalformedRequest
 from interest.events import Record
 from interest.features import detect_language
 from interest.items import Item
-from interest.store.protocol import AppendResult
+from interest.store.protocol import AppendResult, PutResult
 from ranking.import_rows import EventRows, ItemRows, UserRows
 from ranking.import_values import BadValue
 from ranking.mapping import Mapping, load_mapping, shipped_mappings
@@ -29,7 +29,9 @@ class ImportWriter(Protocol):
 
     def append(self, records: Sequence[Record]) -> AppendResult: ...
 
-    def put_items(self, items: Sequence[Item], embeddings: npt.NDArray[np.float32] | None, encoder: str) -> int: ...
+    def put_items(
+        self, items: Sequence[Item], embeddings: npt.NDArray[np.float32] | None, encoder: str
+    ) -> PutResult: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,6 @@ class _Import:
         report, seen = self.report.items, dict[str, Item]()
         extra = self._mapping.items.attributes
         parser = ItemRows(self._mapping.items, self._now, detect_language)
-        seq = self._writer.append(()).seq
         for batch in self._batches(file, [*columns.values(), *extra.values()], report):
             items: list[Item] = []
             for place, row in enumerate(batch.rows):
@@ -165,8 +166,8 @@ class _Import:
                         raise BadValue("item_id", item.item_id, "given twice with different content")
                 except BadValue as error:
                     self._skip(report, file.path, row, error)
-            before, seq = seq, self._writer.put_items(items, None, "") if items else seq
-            report.new += seq - before
+            if items:
+                report.new += self._writer.put_items(items, None, "").changed
         report.unchanged = report.read - report.new - report.skipped
 
     def _import_records(

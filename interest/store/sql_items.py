@@ -25,8 +25,8 @@ _CHANGE = (
 
 def put_items(
     transaction: Transaction, put: Sequence[Item], embeddings: npt.NDArray[np.float32] | None, encoder: str
-) -> None:
-    """Insert or replace; of several with one id the last counts.
+) -> int:
+    """Insert or replace; of several with one id the last counts. Returns how many items are new or changed.
 
     Without `embeddings` an item keeps the one it has as long as its content stays the same.
     """
@@ -41,6 +41,7 @@ def put_items(
         if any(state[name] != getattr(held, name) for name in state):
             changed.append((held, state))
     _write(transaction, changed)
+    return len(changed)
 
 
 def delete_items(transaction: Transaction, item_ids: Sequence[str]) -> int:
