@@ -19,7 +19,8 @@ from interest.events import Event, EventType, Facet, InterestEdit, Record
 from interest.items import Item
 from interest.store.open import open_reader, open_writer
 from interest.store.protocol import AppendResult, PutResult
-from ranking.importers import ImportFiles, ImportReport, find_mapping, import_data
+from ranking.data_folder import ImportFiles, find_mapping
+from ranking.importers import ImportReport, import_data
 from ranking.mapping import Mapping, parse_mapping
 from ranking.synthetic import make_world, write_world
 
