@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from interest.errors import InvalidConfig, MalformedRequest
+from interest.errors import InvalidConfig
 from ranking.mapping import Mapping, load_mapping, shipped_mappings
 from ranking.table_files import SUFFIXES, open_table
 
@@ -23,18 +23,35 @@ class ImportFiles:
 def find_mapping(folder: Path, split: Literal["train", "all"] = "train") -> tuple[ImportFiles, Mapping] | None:
     """The files of a data folder and how to read them, by its own mapping.yaml, a shipped mapping or our own layout.
 
-    "all" adds the events that a shipped mapping calls held out. None when the folder is nothing we know.
-    Raises `InvalidConfig` for a wrong mapping.yaml, and when held-out events are wanted but not there.
+    "all" adds the events that the mapping calls held out. None when the folder is nothing we know.
+    Raises `InvalidConfig` for a wrong mapping.yaml, one that names files or columns that are not there, and when
+    held-out events are wanted but missing; `MalformedRequest` for a file that cannot be read.
     """
     own = folder / MAPPING_FILE
-    candidates = [load_mapping(own)] if own.is_file() else shipped_mappings()
-    for mapping in candidates:
-        files = _named_files(folder, mapping)
-        if files is not None and _fits(files, mapping):
-            return (_with_held_out(files, folder, mapping) if split == "all" else files), mapping
-    files = ImportFiles(_by_stem(folder, "items"), _optional(_by_stem(folder, "events")), _by_stem(folder, "users"))
-    mapping = candidates[0] if own.is_file() else Mapping()
-    return (files, mapping) if _fits(files, mapping) else None
+    if own.is_file():
+        mapping = load_mapping(own)
+        files = _own_files(folder, mapping)
+        _check_columns(files, mapping)
+        return (_with_held_out(files, folder, mapping) if split == "all" else files), mapping
+    for mapping in shipped_mappings():
+        named = _named_files(folder, mapping)
+        if named is not None and _fits(named, mapping):
+            return (_with_held_out(named, folder, mapping) if split == "all" else named), mapping
+    files = _files_by_stem(folder)
+    return (files, Mapping()) if _fits(files, Mapping()) else None
+
+
+def _own_files(folder: Path, mapping: Mapping) -> ImportFiles:
+    """The files that the folder's own mapping names, each of which must be there; by our names when it names none."""
+    own, names = folder / MAPPING_FILE, mapping.files
+    named = {"items": names.items, "events": names.events, "users": names.users}
+    for table, name in named.items():
+        if name is not None and not (folder / name).is_file():
+            raise InvalidConfig(f"{own}: files.{table}: no file {name!r} in {folder}", f"files.{table}")
+    files = _named_files(folder, mapping) or _files_by_stem(folder)
+    if files.items is None and not files.events:
+        raise InvalidConfig(f"{own}: names no items or events file, and {folder} has none called items or events")
+    return files
 
 
 def _named_files(folder: Path, mapping: Mapping) -> ImportFiles | None:
@@ -62,16 +79,24 @@ def _with_held_out(files: ImportFiles, folder: Path, mapping: Mapping) -> Import
 
 
 def _fits(files: ImportFiles, mapping: Mapping) -> bool:
-    """Whether the files can be opened and hold the columns of the mapping."""
-    tables = [(files.items, mapping.items), *((path, mapping.events) for path in files.events)]
-    tables.append((files.users, mapping.users))
-    found = [(path, table) for path, table in tables if path is not None]
+    """Whether there are files with the columns of the mapping. Raises `MalformedRequest` for a broken one."""
     try:
-        for path, table in found:
-            table.resolve(str(path), open_table(path, table.delimiter).columns)
-    except (InvalidConfig, MalformedRequest):
+        _check_columns(files, mapping)
+    except InvalidConfig:
         return False
     return files.items is not None or bool(files.events)
+
+
+def _check_columns(files: ImportFiles, mapping: Mapping) -> None:
+    """Raises `InvalidConfig` for a column that a file lacks, `MalformedRequest` for a broken file."""
+    tables = [(files.items, mapping.items), *((path, mapping.events) for path in files.events)]
+    for path, table in [*tables, (files.users, mapping.users)]:
+        if path is not None:
+            table.resolve(str(path), open_table(path, table.delimiter).columns)
+
+
+def _files_by_stem(folder: Path) -> ImportFiles:
+    return ImportFiles(_by_stem(folder, "items"), _optional(_by_stem(folder, "events")), _by_stem(folder, "users"))
 
 
 def _by_stem(folder: Path, stem: str) -> Path | None:
