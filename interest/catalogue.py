@@ -31,7 +31,7 @@ class CatalogueView:
     keys: Longs  # [n]
     ids: list[str]
     items: list[Item]
-    price: Floats  # [n] NaN when unknown
+    price: Doubles  # [n] NaN when unknown; float32 would not know 1234.56 again
     created_at: Doubles  # [n] unix seconds, NaN when unknown
     available: npt.NDArray[np.bool_]  # [n] False once deleted
     domain: Codes  # [n] index into `domains`
@@ -188,7 +188,7 @@ class Catalogue:
             keys=np.zeros(0, dtype=np.int64),
             ids=self._ids,
             items=self._items,
-            price=np.zeros(0, dtype=np.float32),
+            price=np.zeros(0, dtype=np.float64),
             created_at=np.zeros(0, dtype=np.float64),
             available=np.zeros(0, dtype=bool),
             domain=np.zeros(0, dtype=np.int16),

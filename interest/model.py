@@ -175,7 +175,7 @@ def fit_interest_model(
     reduced-rank regression of the predictions (best rank-D fit of X B), found by the randomised range finder of
     Halko, N., Martinsson, P., Tropp, J. (2011), algorithm 4.4.
     """
-    ratings = events.value[events.event_type == EVENT_CODES[EventType.RATING]]
+    ratings = events.value[(events.event_type == EVENT_CODES[EventType.RATING]) & (events.timestamp <= now)]
     ratings = ratings[~np.isnan(ratings)]
     low, high = np.percentile(ratings, [5, 95]) if len(ratings) else (0.0, 0.0)
     weights = BehaviourWeights(settings.user_half_life_s, float(low), float(high))

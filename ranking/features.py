@@ -32,6 +32,7 @@ FEATURES: tuple[str, ...] = (
     "own_negatives",
     "own_quantity",
     "own_last_act_days",
+    "own_last_purchase_days",
     "own_last_glance_days",
     "own_first_act_days",
     "own_acts_before_latest_days",
@@ -131,6 +132,7 @@ def _history_features(instants: Doubles, history: PairHistory, found: Longs, use
     now = instants[user]
     acts = _taken(history.acts, found, 0.0)
     last_act = _past(_taken(history.last_act, found, -np.inf))
+    last_purchase = _past(_taken(history.last_purchase, found, -np.inf))
     first_act = _past(_taken(history.first_act, found, np.inf))
     last_glance = _past(_taken(history.last_glance, found, -np.inf))
     latest, total = _latest_and_total(history, len(instants))
@@ -141,6 +143,7 @@ def _history_features(instants: Doubles, history: PairHistory, found: Longs, use
         _taken(history.negatives, found, 0.0),
         np.log1p(np.maximum(_taken(history.quantity, found, 0.0), 0.0)),
         _days(now - last_act),
+        _days(now - last_purchase),
         _days(now - last_glance),
         _days(now - first_act),
         _days(latest[user] - last_act),
@@ -188,7 +191,7 @@ def _user_weights(users: UserBatch, user: Longs, hashes: npt.NDArray[np.uint64])
 
 def _price_features(users: UserBatch, user: Longs, rows: Longs, view: CatalogueView) -> list[Doubles]:
     """ln(1 + price), and ln of the price over the geometric mean of what the user acted on."""
-    padded = np.append(view.price.astype(np.float64), np.nan)  # row -1: unknown
+    padded = np.append(view.price, np.nan)  # row -1: unknown
     price = padded[rows]
     owner = np.repeat(np.arange(len(users.now)), np.diff(users.behaviour_offsets))
     bought = padded[view.rows(users.behaviour_item)]

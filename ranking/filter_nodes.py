@@ -99,7 +99,7 @@ class Texts(Node):
 
 def _numbers(view: CatalogueView, field: str) -> npt.NDArray[np.float64]:
     if field == "price":
-        return view.price.astype(np.float64).round(4)  # 19.99 is not so in float32
+        return view.price
     if field == "created_at":
         return view.created_at
     name = field.removeprefix(ATTRIBUTE)

@@ -35,6 +35,7 @@ class PairHistory:
     quantity: Doubles  # sum of the values of purchases
     first_act: Doubles
     last_act: Doubles
+    last_purchase: Doubles
     last_glance: Doubles
     decayed: Doubles  # [pairs, len(HALF_LIVES_S)] sums of type weight x decay to `now` over positive events
 
@@ -70,6 +71,7 @@ def pair_history(users: UserBatch) -> PairHistory:
         quantity=_sum(np.where(event_type == _PURCHASE, users.behaviour_value, 0.0), starts),
         first_act=-_max(np.where(act, -users.behaviour_first_at, -np.inf), starts),
         last_act=_max(np.where(act, users.behaviour_last_at, -np.inf), starts),
+        last_purchase=_max(np.where(event_type == _PURCHASE, users.behaviour_last_at, -np.inf), starts),
         last_glance=_max(np.where(glance, users.behaviour_last_at, -np.inf), starts),
         decayed=_decayed(users, now, starts),
     )

@@ -2,25 +2,24 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from interest.errors import ConflictingWrite, InvalidConfig, MalformedRequest
+from interest.errors import ConflictingWrite
 from interest.events import Record
 from interest.features import detect_language
 from interest.items import Item
-from interest.store.protocol import AppendResult
+from interest.store.protocol import AppendResult, PutResult
 from ranking.import_rows import EventRows, ItemRows, UserRows
 from ranking.import_values import BadValue
-from ranking.mapping import Mapping, load_mapping, shipped_mappings
-from ranking.table_files import SUFFIXES, RowBatch, TableFile, open_table
+from ranking.mapping import Mapping
+from ranking.table_files import RowBatch, TableFile, open_table
 
 MAX_ERRORS_KEPT = 1_000
-MAPPING_FILE = "mapping.yaml"
 Progress = Callable[[str, int, int | None], None]  # file name, rows done, rows in all where known
 
 
@@ -29,7 +28,9 @@ class ImportWriter(Protocol):
 
     def append(self, records: Sequence[Record]) -> AppendResult: ...
 
-    def put_items(self, items: Sequence[Item], embeddings: npt.NDArray[np.float32] | None, encoder: str) -> int: ...
+    def put_items(
+        self, items: Sequence[Item], embeddings: npt.NDArray[np.float32] | None, encoder: str
+    ) -> PutResult: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +65,6 @@ class ImportReport:
     reasons: Counter[str] = field(default_factory=Counter)
 
 
-@dataclass(frozen=True, slots=True)
-class ImportFiles:
-    """The files of one data folder."""
-
-    items: Path | None = None
-    events: tuple[Path, ...] = ()
-    users: Path | None = None
-
-
 def import_data(
     items: Path | None,
     events: Path | Sequence[Path] | None,
@@ -99,23 +91,6 @@ def import_data(
     for step in steps:
         step()
     return run.report
-
-
-def find_mapping(folder: Path, split: Literal["train", "all"] = "train") -> tuple[ImportFiles, Mapping] | None:
-    """The files of a data folder and how to read them, by its own mapping.yaml, a shipped mapping or our own layout.
-
-    "all" adds the events that a shipped mapping calls held out. None when the folder is nothing we know.
-    Raises `InvalidConfig` for a wrong mapping.yaml, and when held-out events are wanted but not there.
-    """
-    own = folder / MAPPING_FILE
-    candidates = [load_mapping(own)] if own.is_file() else shipped_mappings()
-    for mapping in candidates:
-        files = _named_files(folder, mapping)
-        if files is not None and _fits(files, mapping):
-            return (_with_held_out(files, folder, mapping) if split == "all" else files), mapping
-    files = ImportFiles(_by_stem(folder, "items"), _optional(_by_stem(folder, "events")), _by_stem(folder, "users"))
-    mapping = candidates[0] if own.is_file() else Mapping()
-    return (files, mapping) if _fits(files, mapping) else None
 
 
 class _Import:
@@ -152,7 +127,6 @@ class _Import:
         report, seen = self.report.items, dict[str, Item]()
         extra = self._mapping.items.attributes
         parser = ItemRows(self._mapping.items, self._now, detect_language)
-        seq = self._writer.append(()).seq
         for batch in self._batches(file, [*columns.values(), *extra.values()], report):
             items: list[Item] = []
             for place, row in enumerate(batch.rows):
@@ -165,8 +139,8 @@ class _Import:
                         raise BadValue("item_id", item.item_id, "given twice with different content")
                 except BadValue as error:
                     self._skip(report, file.path, row, error)
-            before, seq = seq, self._writer.put_items(items, None, "") if items else seq
-            report.new += seq - before
+            if items:
+                report.new += self._writer.put_items(items, None, "").changed
         report.unchanged = report.read - report.new - report.skipped
 
     def _import_records(
@@ -222,49 +196,3 @@ class _Import:
 def _cells(batch: RowBatch, columns: dict[str, str], place: int) -> dict[str, object]:
     """Our field -> the cell of this row."""
     return {name: batch.columns[column][place] for name, column in columns.items()}
-
-
-def _named_files(folder: Path, mapping: Mapping) -> ImportFiles | None:
-    """The files that the mapping names; None when items or events are not there. Users may be missing."""
-    names = mapping.files
-    needed = [folder / name for name in (names.items, names.events) if name is not None]
-    if not needed or not all(path.is_file() for path in needed):
-        return None
-    users = folder / names.users if names.users is not None else None
-    return ImportFiles(
-        items=folder / names.items if names.items is not None else None,
-        events=_optional(folder / names.events if names.events is not None else None),
-        users=users if users is not None and users.is_file() else None,
-    )
-
-
-def _with_held_out(files: ImportFiles, folder: Path, mapping: Mapping) -> ImportFiles:
-    """The files and the source's held-out events. Raises `InvalidConfig` when these are not there or do not fit."""
-    if mapping.files.held_out is None:
-        return files
-    path = folder / mapping.files.held_out
-    if not path.is_file() or not _fits(ImportFiles(events=(path,)), mapping):
-        raise InvalidConfig(f"{path}: the held-out events of {mapping.source} are missing or have other columns")
-    return replace(files, events=(*files.events, path))
-
-
-def _fits(files: ImportFiles, mapping: Mapping) -> bool:
-    """Whether the files can be opened and hold the columns of the mapping."""
-    tables = [(files.items, mapping.items), *((path, mapping.events) for path in files.events)]
-    tables.append((files.users, mapping.users))
-    found = [(path, table) for path, table in tables if path is not None]
-    try:
-        for path, table in found:
-            table.resolve(str(path), open_table(path, table.delimiter).columns)
-    except (InvalidConfig, MalformedRequest):
-        return False
-    return files.items is not None or bool(files.events)
-
-
-def _by_stem(folder: Path, stem: str) -> Path | None:
-    paths = [folder / f"{stem}{suffix}" for suffix in SUFFIXES]
-    return next((path for path in paths if path.is_file()), None)
-
-
-def _optional(path: Path | None) -> tuple[Path, ...]:
-    return () if path is None else (path,)

@@ -17,8 +17,9 @@ from ranking.features import make_features
 from ranking.model_retriever import make_retriever
 from ranking.offline import USERS_AT_ONCE, candidate_labels, plain_requests
 from ranking.popularity import Popularity
-from ranking.requests import PastRequests, past_requests, windows
+from ranking.requests import LEAD_S, PastRequests, past_requests, windows
 from ranking.reranker import BoosterSettings, RankingData, fit_booster, predict
+from ranking.retriever_settings import RetrieverSettings
 
 VALIDATION_SHARE = 0.15  # of the users with queries; the others are fitted
 FEWEST_QUERIES = 50  # with fewer there is nothing to learn from
@@ -30,8 +31,9 @@ class TrainingSettings:
     """What a training may be told; the defaults are tuned on validation data.
 
     The last `log_share` of the events is cut into `cuts` windows. For each one an interest model is fitted on the
-    events before it, and at most `sessions_per_user` sessions of every user inside it become requests whose wanted
-    items are those of the following `horizon_s`. Of each query's unwanted candidates `negatives` are kept, by chance.
+    events up to its first possible request, and at most `sessions_per_user` sessions of every user inside it become
+    requests whose wanted items are those of the following `horizon_s`. Of each query's unwanted candidates `negatives`
+    are kept, by chance.
     """
 
     encoder: Literal["ngram", "minilm", "combined"] = "combined"
@@ -43,6 +45,7 @@ class TrainingSettings:
     max_requests: int = 3_000
     negatives: int = 100
     interest: InterestSettings = field(default_factory=InterestSettings)
+    retriever: RetrieverSettings = field(default_factory=RetrieverSettings)
     booster: BoosterSettings = field(default_factory=BoosterSettings)
 
 
@@ -90,8 +93,8 @@ def past_queries(
         chosen = rng.permutation(len(requests))[: settings.max_requests // settings.cuts]
         requests = requests.take(np.sort(chosen))
         if len(requests):
-            model = fit_interest(world, start, settings.interest, rng)
-            parts.extend(_window_queries(world, model, requests, settings.negatives, rng))
+            model = fit_interest(world, start - LEAD_S, settings.interest, rng)  # as of the earliest of the requests
+            parts.extend(_window_queries(world, model, requests, settings, rng))
         progress(number + 1, len(stretches))
     if sum(len(part.user_key) for part in parts) < FEWEST_QUERIES:
         return None
@@ -119,11 +122,11 @@ def fit_reranker(queries: Queries, settings: BoosterSettings, seed: int) -> tupl
 
 
 def _window_queries(
-    world: World, model: InterestModel, requests: PastRequests, negatives: int, rng: np.random.Generator
+    world: World, model: InterestModel, requests: PastRequests, settings: TrainingSettings, rng: np.random.Generator
 ) -> list[Queries]:
     """Both modes of each request: with repeats, and new items only."""
     lookup = InterestLookup(model, world.catalogue)
-    retriever = make_retriever(world.catalogue, world.popularity, model)
+    retriever = make_retriever(world.catalogue, world.popularity, model, settings.retriever)
     view = world.catalogue.view()
     found = []
     for start in range(0, len(requests), USERS_AT_ONCE):
@@ -131,12 +134,12 @@ def _window_queries(
         ids = [world.user_ids[key] for key in batch.user_key.tolist()]
         users = lookup.lookup(world.reader.profiles_as_of(ids, batch.as_of.tolist()), batch.as_of)
         for new_only in (False, True):
-            candidates = retriever.retrieve(users, plain_requests(batch.as_of, new_only))
+            candidates = retriever.retrieve(users, plain_requests(batch.as_of, new_only, settings.retriever.candidates))
             labels = candidate_labels(candidates, batch.wanted_offsets, batch.wanted)
             values = make_features(users, candidates, view, world.popularity).values
             data = RankingData(values, labels, np.diff(candidates.candidate_offsets))
             queries = Queries(data, batch.user_key, np.full(len(ids), new_only))
-            found.append(_fewer_negatives(_with_a_wanted_item(queries), negatives, rng))
+            found.append(_fewer_negatives(_with_a_wanted_item(queries), settings.negatives, rng))
     return found
 
 

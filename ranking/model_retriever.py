@@ -7,12 +7,15 @@ from interest.catalogue import Catalogue, CatalogueView
 from interest.model import InterestModel
 from ranking.popularity import Popularity
 from ranking.retriever import Retriever
+from ranking.retriever_settings import RetrieverSettings
 
 
-def make_retriever(catalogue: Catalogue, popularity: Popularity, model: InterestModel) -> Retriever:
-    """The retriever over the interest model's output vectors."""
+def make_retriever(
+    catalogue: Catalogue, popularity: Popularity, model: InterestModel, settings: RetrieverSettings
+) -> Retriever:
+    """The retriever over the interest model's output vectors, with the release's quotas."""
     keys, vectors = model_items(model, catalogue.view())
-    return Retriever(catalogue, popularity, keys, vectors)
+    return Retriever(catalogue, popularity, keys, vectors, settings.quotas)
 
 
 def model_items(model: InterestModel, view: CatalogueView) -> tuple[Longs, Floats]:

@@ -19,11 +19,11 @@ from ranking.popularity import Popularity
 from ranking.release import ModelRepository, Release
 from ranking.reranker import Reranker
 from ranking.retriever import Retriever
+from ranking.retriever_settings import settings_of
 from ranking.tasks import Task
 
 PAGE = 10_000  # item changes read at a time
 USERS_AT_ONCE = 64
-CANDIDATES = 300  # asked of the retriever for each user
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,13 +35,14 @@ class OfflineStages:
     lookup: InterestLookup
     retriever: Retriever
     reranker: Reranker
+    candidates: int  # asked of the retriever for each user
 
     def recommend(
         self, profiles: Sequence[InterestProfile], now: Doubles, count: int, exclude_seen: bool
     ) -> RankedBatch:
         """The best `count` items of each user as of `now` [B] unix seconds."""
         users = self.lookup.lookup(profiles, now)
-        candidates = self.retriever.retrieve(users, plain_requests(now, exclude_seen))
+        candidates = self.retriever.retrieve(users, plain_requests(now, exclude_seen, max(self.candidates, count)))
         return self.reranker.rank(users, candidates, np.full(len(profiles), count), self.catalogue.view())
 
 
@@ -52,6 +53,7 @@ def load_stages(reader: StoreReader, repository: ModelRepository, release: Relea
     model = InterestModel.load(interest.folder)
     interest.require_dims(rank=model.dims, items=len(model.item_ids))
     repository.open_version("retriever", release.models["retriever"]).require_dims(rank=model.dims, embedding=dims)
+    settings = settings_of(repository, release)
     catalogue = Catalogue(dims, encoder)
     catalogue.apply(all_items(reader, encoder))
     popularity = Popularity()
@@ -60,8 +62,9 @@ def load_stages(reader: StoreReader, repository: ModelRepository, release: Relea
     if "reranker" in release.models:
         version = repository.open_version("reranker", release.models["reranker"])
         reranker = Reranker.load(version.folder, popularity)
-    retriever = make_retriever(catalogue, popularity, model)
-    return OfflineStages(catalogue, popularity, InterestLookup(model, catalogue), retriever, reranker)
+    retriever = make_retriever(catalogue, popularity, model, settings)
+    lookup = InterestLookup(model, catalogue)
+    return OfflineStages(catalogue, popularity, lookup, retriever, reranker, settings.candidates)
 
 
 def all_items(reader: StoreReader, encoder: str = "") -> list[ItemChange]:
@@ -72,12 +75,12 @@ def all_items(reader: StoreReader, encoder: str = "") -> list[ItemChange]:
     return changes
 
 
-def plain_requests(as_of: Doubles, exclude_seen: bool) -> CandidateRequest:
-    """Requests as of these instants [B], without filters, domains or exclusions, for `CANDIDATES` candidates each."""
+def plain_requests(as_of: Doubles, exclude_seen: bool, candidates: int) -> CandidateRequest:
+    """Requests as of these instants [B], without filters, domains or exclusions, for so many candidates each."""
     users = len(as_of)
     anything = np.full(users, "", dtype=np.object_)
     return CandidateRequest(
-        count=np.full(users, CANDIDATES),
+        count=np.full(users, candidates),
         created_until=as_of,
         exclude_seen=np.full(users, exclude_seen),
         exclude_offsets=np.zeros(users + 1, dtype=np.int64),

@@ -12,6 +12,7 @@ from interest.store.protocol import EventColumns
 
 WANTED_WEIGHT = 0.3  # events of at least this type weight say that the item was wanted: a click, not a view
 SESSION_GAP_S = 6 * 3_600.0
+LEAD_S = 1.0  # a request comes this long before the session it is made of
 
 _WANTED: npt.NDArray[np.bool_] = TYPE_WEIGHT_BY_CODE >= WANTED_WEIGHT
 assert len(_WANTED) == len(EVENT_TYPES)
@@ -19,7 +20,7 @@ assert len(_WANTED) == len(EVENT_TYPES)
 
 @dataclass(frozen=True, slots=True)
 class PastRequests:
-    """Q requests, each one second before a user's session began; `wanted` are the item keys acted on afterwards.
+    """Q requests, each `LEAD_S` before a user's session began; `wanted` are the item keys acted on afterwards.
 
     `wanted` is distinct and ascending within a request and cut by `wanted_offsets` [Q + 1].
     """
@@ -56,7 +57,7 @@ def past_requests(
         wanted.append(np.unique(item[first:until]))
     return PastRequests(
         user_key=user[sessions],
-        as_of=time[sessions] - 1.0,
+        as_of=time[sessions] - LEAD_S,
         wanted_offsets=ragged_offsets([len(part) for part in wanted]),
         wanted=np.concatenate([np.zeros(0, dtype=np.int64), *wanted]),
     )

@@ -1,7 +1,6 @@
 """Training: from a store's items and events to a release in the model repository."""
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -18,11 +17,10 @@ from ranking.encoder import CombinedEncoder, Encoder, MiniLMEncoder, NgramEncode
 from ranking.encoder_files import encoder_identity
 from ranking.features import FEATURES
 from ranking.learning import Queries, TrainingSettings, World, fit_interest, fit_reranker, past_queries
-from ranking.offline import CANDIDATES, all_items, events_of_known_items
+from ranking.offline import all_items, events_of_known_items
 from ranking.popularity import Popularity
 from ranking.release import ManifestFields, ModelRepository, Release
 from ranking.reranker import save_booster
-from ranking.sources import DEFAULT_QUOTAS
 
 __all__ = ["TrainingSettings", "train"]
 
@@ -167,7 +165,7 @@ def _write_models(
     return {
         "encoder": target.write("encoder", encoder.save, {"embedding": encoder.dims}, {}, {"name": encoder.name}),
         "interest": target.write("interest", model.save, sizes, {}, asdict(settings.interest)),
-        "retriever": target.write("retriever", _save_quotas, shared, {}, {"encoder": encoder.name}),
+        "retriever": target.write("retriever", settings.retriever.save, shared, {}, {"encoder": encoder.name}),
     }
 
 
@@ -188,8 +186,3 @@ def _write_reranker(
     models["reranker"] = target.write("reranker", lambda folder: save_booster(booster, folder), dims, metrics, details)
     steps.show("reranker", 1, 1)
     return metrics
-
-
-def _save_quotas(folder: Path) -> None:
-    settings = {"quotas": dict(DEFAULT_QUOTAS), "candidates": CANDIDATES}
-    (folder / "retriever.json").write_text(json.dumps(settings, indent=1) + "\n", "utf-8")

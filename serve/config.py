@@ -77,9 +77,9 @@ class Batching(Settings):
 
 
 class Retrieval(Settings):
-    """How many candidates reach the reranker."""
+    """How many candidates reach the reranker, and how fresh the items are that they come from."""
 
-    candidates: int = Field(300, ge=1)
+    candidates: int | None = Field(None, ge=1)  # None: as many as the release's retriever says
     follow_interval_s: float = Field(0.2, gt=0, le=0.5)  # how often replicas ask for new items and events
 
 

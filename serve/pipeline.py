@@ -35,6 +35,7 @@ from serve.schema import (
     Tier,
     Usage,
 )
+from serve.startup import candidates_of
 from serve.writer import ContentWriter
 
 CATCH_UP_S, CATCH_UP_STEP_S = 1.0, 0.02  # how long, and how often asked, for an item that other replicas know already
@@ -81,7 +82,7 @@ class Pipeline:
         self._ranker = BatchRanker(
             stages,
             self._versions["release"],
-            config.retrieval.candidates,
+            candidates_of(config),
             batching.max_batch_size,
             batching.max_in_flight,
         )

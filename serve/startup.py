@@ -8,11 +8,12 @@ from interest.errors import InvalidConfig, InvalidRelease
 from interest.store.open import open_reader
 from interest.store.protocol import IMPORTED_UNTIL
 from ranking.release import ModelRepository, Release
+from ranking.retriever_settings import settings_of
 from serve.config import ServerConfig
 
 
 def checked(config: ServerConfig) -> ServerConfig:
-    """The config with release and clock resolved, so that every replica, also a later one, has the same.
+    """The config with release, candidates and clock resolved, so that every replica, also a later one, has the same.
 
     Errors: `InvalidConfig` or `InvalidRelease` naming the value that does not fit.
     """
@@ -20,6 +21,7 @@ def checked(config: ServerConfig) -> ServerConfig:
     repository = ModelRepository(Path(config.repository))
     for name, version in release.models.items():
         repository.open_version(name, version)  # verifies every checksum and shape
+    candidates = config.retrieval.candidates or settings_of(repository, release).candidates
     reader = open_reader(config.store.url)
     try:
         split = reader.get_meta("split")
@@ -31,6 +33,7 @@ def checked(config: ServerConfig) -> ServerConfig:
     return config.model_copy(
         update={
             "release": release.name,
+            "retrieval": config.retrieval.model_copy(update={"candidates": candidates}),
             "clock": config.clock.model_copy(
                 update={"mode": clock.mode, "base": clock.base, "started_at": clock.started_at}
             ),
@@ -55,6 +58,13 @@ def clock_of(config: ServerConfig) -> Clock:
     if clock.mode == "auto" or clock.base is None or clock.started_at is None:
         raise InvalidConfig("clock: not resolved; serve.startup.checked does that")
     return Clock(mode=clock.mode, base=clock.base, started_at=clock.started_at, quantum_s=clock.quantum_s)
+
+
+def candidates_of(config: ServerConfig) -> int:
+    """How many candidates each user of a checked config gets."""
+    if config.retrieval.candidates is None:
+        raise InvalidConfig("retrieval.candidates: not resolved; serve.startup.checked does that")
+    return config.retrieval.candidates
 
 
 def _clock(config: ServerConfig, imported_until: str | None) -> Clock:

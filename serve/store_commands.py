@@ -10,7 +10,7 @@ from interest.batch import Floats, Tensors
 from interest.errors import AttuneError
 from interest.events import Event, InterestEdit
 from interest.items import Item
-from interest.store.protocol import AppendResult, ErasureReceipt, Impression
+from interest.store.protocol import AppendResult, ErasureReceipt, Impression, PutResult
 from serve.ranker import Stage
 
 
@@ -70,13 +70,12 @@ class StoreClient:
         )
         return msgspec.msgpack.decode(await self._send(command), type=AppendResult)
 
-    async def put_items(self, items: Sequence[Item], embeddings: Floats | None, encoder: str) -> int:
-        """Returns the sequence number of the write."""
+    async def put_items(self, items: Sequence[Item], embeddings: Floats | None, encoder: str) -> PutResult:
         if embeddings is None:
             command = PutItems(list(items), b"", 0, "")
         else:
             command = PutItems(list(items), embeddings.astype("<f4").tobytes(), embeddings.shape[1], encoder)
-        return msgspec.msgpack.decode(await self._send(command), type=int)
+        return msgspec.msgpack.decode(await self._send(command), type=PutResult)
 
     async def set_embeddings(self, encoded: Sequence[tuple[str, int]], embeddings: Floats, encoder: str) -> int:
         """Returns the sequence number of the write; `encoded` as in `StoreWriter.set_embeddings`."""

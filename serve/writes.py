@@ -67,8 +67,8 @@ class Writes:
         if len(bodies) > self.limits.max_items:
             raise InvalidRequest(f"items: {len(bodies)} in one request, at most {self.limits.max_items}", "items")
         items = [item_of(body) for body in bodies]
-        seq = await self.store.put_items(items, await self._encode(items), self.encoder_name)
-        return ItemsAccepted(accepted=len(items), seq=seq)
+        put = await self.store.put_items(items, await self._encode(items), self.encoder_name)
+        return ItemsAccepted(accepted=len(items), seq=put.seq)
 
     async def delete_item(self, item_id: str) -> None:
         if not await self.store.delete_items([item_id]):

@@ -24,6 +24,14 @@ class AppendResult:
 
 
 @dataclass(frozen=True, slots=True)
+class PutResult:
+    """How many items this write itself inserted or changed; other writers' changes move `seq` but are not in it."""
+
+    changed: int
+    seq: int  # sequence number of the log after this write
+
+
+@dataclass(frozen=True, slots=True)
 class ErasureReceipt:
     """What an erasure removed; `receipt_id` names the log record that says so."""
 
@@ -134,8 +142,8 @@ class StoreWriter(Protocol):
     def append(self, records: Sequence[Record]) -> AppendResult:
         """Log and fold, all or nothing. The same id with another body raises `ConflictingWrite`."""
 
-    def put_items(self, items: Sequence[Item], embeddings: npt.NDArray[np.float32] | None, encoder: str) -> int:
-        """Insert or replace; returns the new sequence number. An unchanged item keeps its old one."""
+    def put_items(self, items: Sequence[Item], embeddings: npt.NDArray[np.float32] | None, encoder: str) -> PutResult:
+        """Insert or replace. An unchanged item keeps its sequence number and is not counted."""
 
     def delete_items(self, item_ids: Sequence[str]) -> int:
         """Mark deleted; returns how many existed."""

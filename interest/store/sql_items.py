@@ -29,8 +29,8 @@ _FORGET = delete(embeddings).where(_OF_ITEMS)
 
 def put_items(
     transaction: Transaction, put: Sequence[Item], vectors: npt.NDArray[np.float32] | None, encoder: str
-) -> None:
-    """Insert or replace; of several with one id the last counts.
+) -> int:
+    """Insert or replace; of several with one id the last counts. Returns how many items are new or changed.
 
     An item keeps its embeddings as long as its content stays the same.
     """
@@ -49,6 +49,7 @@ def put_items(
         if found.item_key in encoded or any(value != getattr(found, name) for name, value in state.items()):
             changed.append((found, state))
     _write(transaction, changed)
+    return len(changed)
 
 
 def delete_items(transaction: Transaction, item_ids: Sequence[str]) -> int:

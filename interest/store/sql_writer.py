@@ -12,7 +12,7 @@ from interest.events import Record
 from interest.items import Item
 from interest.store import sql_erasure, sql_items, sql_log
 from interest.store.dialect import insert_new
-from interest.store.protocol import AppendResult, ErasureReceipt, Impression
+from interest.store.protocol import AppendResult, ErasureReceipt, Impression, PutResult
 from interest.store.rows import impression_values
 from interest.store.schema import impressions as impressions_table
 from interest.store.transaction import Transaction, create_schema
@@ -55,10 +55,10 @@ class SqlWriter:
         with self._scope() as transaction:
             return sql_log.append(transaction, records, self._wall())
 
-    def put_items(self, items: Sequence[Item], embeddings: npt.NDArray[np.float32] | None, encoder: str) -> int:
+    def put_items(self, items: Sequence[Item], embeddings: npt.NDArray[np.float32] | None, encoder: str) -> PutResult:
         with self._scope() as transaction:
-            sql_items.put_items(transaction, items, embeddings, encoder)
-            return transaction.seq
+            changed = sql_items.put_items(transaction, items, embeddings, encoder)
+            return PutResult(changed, transaction.seq)
 
     def delete_items(self, item_ids: Sequence[str]) -> int:
         with self._scope() as transaction:

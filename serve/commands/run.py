@@ -16,7 +16,7 @@ from rich.table import Table
 
 from interest.errors import InvalidConfig
 from interest.store.open import open_reader, open_writer
-from ranking.importers import ImportFiles, find_mapping
+from ranking.data_folder import ImportFiles, find_mapping
 from ranking.mapping import Mapping
 from ranking.release import ModelRepository
 from ranking.synthetic import make_world, write_world

@@ -12,6 +12,7 @@ from interest.store.protocol import EventColumns, ItemChange
 from ranking.batch import CandidateBatch, CandidateRequest
 from ranking.model_retriever import make_retriever
 from ranking.retriever import Retriever
+from ranking.retriever_settings import settings_of
 from serve.stages.replica import ReleaseReplica
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ class RetrieverStage(ReleaseReplica):
     _retriever: Retriever | None = None
 
     def _load(self) -> None:
-        self._retriever = make_retriever(self.catalogue, self.popularity, self.interest_model())
+        settings = settings_of(self.repository, self.release)
+        self._retriever = make_retriever(self.catalogue, self.popularity, self.interest_model(), settings)
 
     def _infer(self, tensors: Tensors) -> Tensors:
         assert self._retriever is not None

@@ -3,7 +3,7 @@
 import numpy as np
 
 from interest.items import Item
-from interest.store.protocol import StoreReader
+from interest.store.protocol import PutResult, StoreReader
 from tests.contracts.store_cases import (
     NOON,
     Store,
@@ -29,7 +29,7 @@ def test_an_item_comes_back_as_it_was_put(store: Store) -> None:
         available=False,
         attributes={"colour": "blue"},
     )
-    seq = writer.put_items([full], np.array([[1.0, 2.0]], dtype=np.float32), "minilm")
+    seq = writer.put_items([full], np.array([[1.0, 2.0]], dtype=np.float32), "minilm").seq
     (change,) = reader.item_changes(0, encoder="minilm")
     assert (change.seq, change.item_id, change.item, change.encoder) == (seq, "i1", full, "minilm")
     assert change.embedding is not None
@@ -39,7 +39,7 @@ def test_an_item_comes_back_as_it_was_put(store: Store) -> None:
 
 def test_items_get_ascending_numbers_and_pages_may_end_anywhere(store: Store) -> None:
     writer, reader = store
-    seq = writer.put_items([item(f"i{number}") for number in range(5)], None, "")
+    seq = writer.put_items([item(f"i{number}") for number in range(5)], None, "").seq
     pages = []
     after = 0
     while page := reader.item_changes(after, limit=2):
@@ -52,11 +52,21 @@ def test_items_get_ascending_numbers_and_pages_may_end_anywhere(store: Store) ->
 def test_an_unchanged_item_keeps_its_number(store: Store) -> None:
     writer, reader = store
     vectors = np.ones((2, 3), dtype=np.float32)
-    seq = writer.put_items([item("i1"), item("i2")], vectors, "minilm")
-    assert writer.put_items([item("i1"), item("i2")], vectors, "minilm") == seq
-    assert writer.put_items([item("i1")], None, "") == seq
+    seq = writer.put_items([item("i1"), item("i2")], vectors, "minilm").seq
+    assert writer.put_items([item("i1"), item("i2")], vectors, "minilm") == PutResult(0, seq)
+    assert writer.put_items([item("i1")], None, "") == PutResult(0, seq)
     writer.put_items([item("i1", price=3.0)], None, "")
     assert [change.item_id for change in reader.item_changes(seq)] == ["i1"]
+
+
+def test_a_write_counts_the_items_that_it_changed_itself(store: Store) -> None:
+    writer, _ = store
+    assert writer.put_items([item("i1"), item("i2"), item("i2")], None, "").changed == 2
+    writer.append([event("e1"), event("e2")])
+    assert writer.put_items([item("i1"), item("i2", price=3.0), item("i3")], None, "").changed == 2
+    writer.delete_items(["i1"])
+    assert writer.put_items([item("i1"), item("i3")], None, "").changed == 1
+    assert writer.put_items([], None, "").changed == 0
 
 
 def test_an_embedding_goes_with_its_content(store: Store) -> None:
@@ -79,7 +89,7 @@ def test_of_two_versions_of_an_item_in_one_call_the_last_counts(store: Store) ->
 
 def test_a_deleted_item_is_a_change_without_an_item_and_may_come_back(store: Store) -> None:
     writer, reader = store
-    seq = writer.put_items([item()], None, "")
+    seq = writer.put_items([item()], None, "").seq
     assert writer.delete_items(["i1", "i1", "unknown"]) == 1
     (change,) = reader.item_changes(seq)
     assert (change.item_id, change.item, change.embedding) == ("i1", None, None)
@@ -97,7 +107,7 @@ def seqs(reader: StoreReader, *item_ids: str) -> list[tuple[str, int]]:
 
 def test_embeddings_are_attached_to_items_that_are_still_as_they_were_encoded(store: Store) -> None:
     writer, reader = store
-    seq = writer.put_items([item("i1"), item("i2"), item("i3"), item("i4")], None, "")
+    seq = writer.put_items([item("i1"), item("i2"), item("i3"), item("i4")], None, "").seq
     encoded = seqs(reader, "i2", "i1", "i3", "i4")
     writer.delete_items(["i3"])
     writer.put_items([item("i4", title="Another")], None, "")
@@ -166,7 +176,7 @@ def test_all_kinds_of_changes_share_one_ascending_number(store: Store) -> None:
     writer, _ = store
     numbers = [
         writer.append([event("e1")]).seq,
-        writer.put_items([item()], None, ""),
+        writer.put_items([item()], None, "").seq,
         writer.append([edit("r1", tea=0.5)]).seq,
         writer.set_wanted_release("r1"),
     ]

@@ -89,6 +89,14 @@ def test_events_after_now_are_not_fitted() -> None:
     assert_array_equal(fit(joined(events, late)).input_vectors, fit(events).input_vectors)
 
 
+def test_ratings_after_now_do_not_say_what_a_high_rating_is() -> None:
+    one = np.array([0])
+    early = [columns(one, one, EventType.RATING, value=value) for value in (1.0, 5.0)]
+    late = columns(one, one, EventType.RATING, age_s=-1.0, value=100.0)
+    assert fit(joined(*early, late)).weights == fit(joined(*early)).weights
+    assert fit(joined(*early, columns(one, one, EventType.RATING, value=100.0))).weights.rating_high > 5.0
+
+
 def test_an_old_event_weighs_half_after_a_half_life() -> None:
     settings = InterestSettings(rank=2, l2=1.0)
     pair = columns(np.array([0, 0]), np.array([0, 1]), age_s=60 * DAY_S)

@@ -173,6 +173,7 @@ def slow_features(
     every = [row for row in rows if row[0] == item]
     nan = float("nan")
     wanted = [row for row in every if TYPE_WEIGHTS[row[1]] > 0]
+    purchases = [row for row in own if row[1] == EventType.PURCHASE]
     bought = [view.price[view.rows(np.array([row[0]]))[0]] for row in rows if row[0] <= 20]
     usual = [np.log(price) for price in bought if price > 0]
     place = int(view.rows(np.array([item]))[0])
@@ -184,6 +185,7 @@ def slow_features(
         "own_negatives": sum(row[2] for row in every if row[1] == EventType.DISLIKE),
         "own_quantity": np.log1p(sum(2 * row[2] for row in own if row[1] == EventType.PURCHASE)),
         "own_last_act_days": max(min(row[4] for row in own), 0) / DAY_S if own else nan,
+        "own_last_purchase_days": max(min(row[4] for row in purchases), 0) / DAY_S if purchases else nan,
         "own_first_act_days": max(max(row[3] for row in own), 0) / DAY_S if own else nan,
         "own_act_share": sum(row[2] for row in own) / max(sum(row[2] for row in acts), 1),
         "own_decayed_30d": sum(
@@ -231,6 +233,20 @@ def test_repeats_are_offered_when_a_candidate_was_used_before(catalogue: Catalog
     candidates = CandidateBatch(np.array([0, 2, 4]), np.array([2, 3, 4, 5]), scores)
     found = make_features(users, candidates, catalogue.view(), popularity).values
     assert_array_equal(found[:, FEATURES.index("repeats_offered")], [1, 1, 0, 0])
+
+
+def test_only_a_purchase_makes_a_last_purchase(catalogue: Catalogue, popularity: Popularity) -> None:
+    rows: list[Row] = [
+        (3, EventType.PURCHASE, 2, 9 * DAY_S, 6 * DAY_S),
+        (3, EventType.LIKE, 1, DAY_S, DAY_S),
+        (4, EventType.LIKE, 1, DAY_S, DAY_S),
+    ]
+    users = user_batch([rows], [{}], [NOW])
+    scores = np.zeros((3, len(SOURCES)), dtype=np.float32)
+    candidates = CandidateBatch(np.array([0, 3]), np.array([3, 4, 5]), scores)
+    found = make_features(users, candidates, catalogue.view(), popularity).values
+    assert_array_equal(found[:, FEATURES.index("own_last_purchase_days")], [6, np.nan, np.nan])
+    assert_array_equal(found[:, FEATURES.index("own_last_act_days")], [1, 1, np.nan])
 
 
 def test_an_item_that_is_not_there_yet_has_no_age(catalogue: Catalogue, popularity: Popularity) -> None:

@@ -105,6 +105,15 @@ def test_a_bad_expression_is_refused_with_its_fault_and_place(expression: str, s
     assert place == f"filter, character {character}"
 
 
+@pytest.mark.parametrize("price", [0.1, 19.99, 1_234.56, 5_999.99, 123_456.78, 1e-7])
+def test_a_price_equals_itself_however_high(price: float) -> None:
+    catalogue = Catalogue()
+    priced = Item(item_id="P", title="", price=price)
+    catalogue.apply([ItemChange(1, 0, "P", priced, None, "")])
+    for sign, expected in (("==", True), ("<=", True), (">=", True), ("!=", False), ("<", False), (">", False)):
+        assert compile_filter(f"price {sign} {price!r}").mask(catalogue.view()).tolist() == [expected]
+
+
 def test_length_and_depth_are_limited() -> None:
     with pytest.raises(InvalidRequest, match="must be at most"):
         compile_filter("p" * (MAX_CHARACTERS + 1))

@@ -18,8 +18,9 @@ from interest.errors import ConflictingWrite, InvalidConfig, MalformedRequest
 from interest.events import Event, EventType, Facet, InterestEdit, Record
 from interest.items import Item
 from interest.store.open import open_reader, open_writer
-from interest.store.protocol import AppendResult
-from ranking.importers import ImportFiles, ImportReport, find_mapping, import_data
+from interest.store.protocol import AppendResult, PutResult
+from ranking.data_folder import ImportFiles, find_mapping
+from ranking.importers import ImportReport, import_data
 from ranking.mapping import Mapping, parse_mapping
 from ranking.synthetic import make_world, write_world
 
@@ -49,13 +50,12 @@ class MemoryWriter:
         self.seq += len(fresh)
         return AppendResult(len(fresh), len(records) - len(fresh), self.seq)
 
-    def put_items(self, items: Sequence[Item], embeddings: npt.NDArray[np.float32] | None, encoder: str) -> int:
+    def put_items(self, items: Sequence[Item], embeddings: npt.NDArray[np.float32] | None, encoder: str) -> PutResult:
         assert len({item.item_id for item in items}) == len(items)
-        for item in items:
-            if self.items.get(item.item_id) != item:
-                self.items[item.item_id] = item
-                self.seq += 1
-        return self.seq
+        changed = {item.item_id: item for item in items if self.items.get(item.item_id) != item}
+        self.items |= changed
+        self.seq += len(changed)
+        return PutResult(len(changed), self.seq)
 
     def events(self) -> list[Event]:
         return [record for record in self.records.values() if isinstance(record, Event)]
@@ -207,6 +207,27 @@ def test_the_sql_store_takes_an_import_and_counts_as_the_one_in_memory(tmp_path:
         assert [(report.events.new, report.events.unchanged) for report in reports] == [(801, 0), (0, 801)]
         assert [report.events.skipped for report in reports] == [1, 1]
         assert (reader.counts()["items"], reader.counts()["events"]) == (100, 801)
+
+
+class BesideAServer(MemoryWriter):
+    """The same store while a server writes to it too: between any two calls the log moves on by a hundred."""
+
+    def append(self, records: Sequence[Record]) -> AppendResult:
+        self.seq += 100
+        return super().append(records)
+
+    def put_items(self, items: Sequence[Item], embeddings: npt.NDArray[np.float32] | None, encoder: str) -> PutResult:
+        self.seq += 100
+        return super().put_items(items, embeddings, encoder)
+
+
+def test_what_a_running_server_writes_meanwhile_is_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranking.table_files, "BATCH_ROWS", 30)
+    items, events = write_world(make_world(np.random.default_rng(5), 20, 10, 800), tmp_path)
+    writer = BesideAServer()
+    reports = [run(writer, items, events) for _ in range(2)]
+    assert [(report.items.new, report.items.unchanged) for report in reports] == [(100, 0), (0, 100)]
+    assert [(report.events.new, report.events.unchanged) for report in reports] == [(800, 0), (0, 800)]
 
 
 def test_only_the_first_errors_are_kept_but_all_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

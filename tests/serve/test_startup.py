@@ -10,7 +10,7 @@ import pytest
 from interest.errors import InvalidConfig, InvalidRelease
 from interest.store.open import open_writer
 from serve.config import DEPLOYMENTS, parse_config, read_serve_config
-from serve.startup import checked, clock_of, resolve_release
+from serve.startup import candidates_of, checked, clock_of, resolve_release
 
 SERVE_CONFIG = Path("deploy/serve.yaml")
 
@@ -91,3 +91,5 @@ def test_release_and_clock_are_resolved_once_for_every_replica(trained_home: Any
     assert clock_of(checked(config)) == clock
     with pytest.raises(InvalidConfig, match="not resolved"):
         clock_of(parse_config({}, "test"))
+    with pytest.raises(InvalidConfig, match=r"retrieval\.candidates: not resolved"):
+        candidates_of(parse_config({}, "test"))

@@ -1,0 +1,59 @@
+"""What a retriever version says: how candidates are shared among the sources, and how many a user gets."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from interest.errors import InvalidRelease
+from ranking.release import ModelRepository, Release
+from ranking.sources import DEFAULT_QUOTAS, SOURCES
+
+_FILE = "retriever.json"
+
+
+@dataclass(frozen=True, slots=True)
+class RetrieverSettings:
+    """`quotas`: a share of 0 or more of each of `SOURCES`, one of them above 0; `candidates`: how many for each user.
+
+    Training makes its queries with the same settings as serving. Raises `InvalidRelease` for any others.
+    """
+
+    quotas: Mapping[str, int] = field(default_factory=lambda: dict(DEFAULT_QUOTAS))
+    candidates: int = 300
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.quotas, Mapping) or set(self.quotas) != set(SOURCES):
+            raise InvalidRelease(f"quotas={self.quotas!r}: must give a share to each of {', '.join(SOURCES)}")
+        shares = list(self.quotas.values())
+        if not all(_whole(share, 0) for share in shares) or not any(shares):
+            raise InvalidRelease(f"quotas={self.quotas!r}: must be whole numbers of 0 or more, one above 0")
+        if not _whole(self.candidates, 1):
+            raise InvalidRelease(f"candidates={self.candidates!r}: must be a whole number of 1 or more")
+
+    def save(self, folder: Path) -> None:
+        settings = {"quotas": dict(self.quotas), "candidates": self.candidates}
+        (folder / _FILE).write_text(json.dumps(settings, indent=1) + "\n", "utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> "RetrieverSettings":
+        """The saved settings. Raises `InvalidRelease` that names the file and what is wrong in it."""
+        path = folder / _FILE
+        try:
+            settings = json.loads(path.read_text("utf-8"))
+            return cls(quotas=settings.pop("quotas"), candidates=settings.pop("candidates"), **settings)
+        except InvalidRelease as error:
+            raise InvalidRelease(f"{path}: {error.message}") from error
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InvalidRelease(f"{path}: expected quotas and candidates, found {error!r}") from error
+
+
+def settings_of(repository: ModelRepository, release: Release) -> RetrieverSettings:
+    """The verified settings of the release's retriever, the defaults when it has none. Raises `InvalidRelease`."""
+    if "retriever" not in release.models:
+        return RetrieverSettings()
+    return RetrieverSettings.load(repository.open_version("retriever", release.models["retriever"]).folder)
+
+
+def _whole(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -1,0 +1,114 @@
+"""Learning looks back only: what comes after a window, or on its very edge, moves nothing that is learned in it."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+import ranking.learning
+from interest.catalogue import Catalogue
+from interest.events import Event, EventType
+from interest.items import Item
+from interest.model import InterestModel, InterestSettings
+from interest.store.open import open_reader, open_writer
+from ranking.features import FEATURES
+from ranking.learning import Queries, TrainingSettings, World, fit_interest, past_queries
+from ranking.offline import all_items, events_of_known_items
+from ranking.popularity import Popularity
+from ranking.requests import windows
+from ranking.synthetic import make_world
+
+HOUR_S, MINUTE_S = 3_600.0, 60.0
+SETTINGS = TrainingSettings(cuts=2, sessions_per_user=2, horizon_s=HOUR_S, negatives=20)
+
+MakeWorld = Callable[[list[Item], list[Event]], World]
+
+
+@pytest.fixture
+def make(tmp_path: Path) -> Iterator[MakeWorld]:
+    """Makes a world out of items and events, each in a store of its own."""
+    with ExitStack() as stack:
+
+        def world(items: list[Item], events: list[Event]) -> World:
+            folder = tmp_path / str(len(list(tmp_path.iterdir())))
+            folder.mkdir()
+            url = f"sqlite:///{folder / 'attune.db'}"
+            writer, reader = open_writer(url), open_reader(url)
+            stack.callback(writer.close)
+            stack.callback(reader.close)
+            writer.put_items(items, None, "")
+            writer.append(sorted(events, key=lambda event: event.timestamp))
+            catalogue, popularity = Catalogue(), Popularity()
+            catalogue.apply(all_items(reader))
+            known = events_of_known_items(reader.event_columns(), catalogue.view())
+            popularity.append(known)
+            ids = reader.user_ids()
+            keys = reader.user_keys(ids).tolist()
+            return World(reader, catalogue, popularity, known, dict(zip(keys, ids, strict=True)))
+
+        yield world
+
+
+def learned(world: World, settings: TrainingSettings = SETTINGS) -> Queries:
+    found = past_queries(world, settings, np.random.default_rng(0), lambda done, total: None)
+    assert found is not None
+    return found
+
+
+def first_rows(queries: Queries, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features and labels of the first `number` queries."""
+    rows = int(queries.data.lengths[:number].sum())
+    return queries.data.values[:rows], queries.data.labels[:rows]
+
+
+def without_future(events: list[Event], after: float) -> list[Event]:
+    """Every event from then on becomes an impression: no request comes of it, no item is wanted."""
+    return [
+        replace(event, type=EventType.IMPRESSION, value=None) if event.timestamp >= after else event for event in events
+    ]
+
+
+def test_what_happens_after_a_window_changes_neither_its_features_nor_its_labels(
+    make: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_world(np.random.default_rng(3), items_per_domain=20, users=60, events=3_000)
+    whole = make(made.items, made.events)
+    (_, end), _ = windows(whole.events, SETTINGS.cuts, SETTINGS.log_share)
+    altered = make(made.items, without_future(made.events, end + SETTINGS.horizon_s))
+    early = learned(altered)
+    number = len(early.user_key)
+    assert 50 <= number < len(learned(whole).user_key)
+    for found, expected in zip(first_rows(learned(whole), number), first_rows(early, number), strict=True):
+        assert_array_equal(found, expected)
+
+    def leaking(world: World, now: float, settings: InterestSettings, rng: np.random.Generator) -> InterestModel:
+        return fit_interest(world, float(world.events.timestamp.max()), settings, rng)
+
+    monkeypatch.setattr(ranking.learning, "fit_interest", leaking)  # the negative control: this test sees a leak
+    found, expected = first_rows(learned(whole), number)[0], first_rows(learned(altered), number)[0]
+    assert found.shape != expected.shape or not np.array_equal(found, expected, equal_nan=True)
+
+
+def test_an_invoice_on_the_edge_of_a_window_is_not_in_the_model_of_the_requests_before_it(make: MakeWorld) -> None:
+    items = [Item(item_id=name, title=name) for name in ("old", "other", "edge")]
+    edge = 1_000 * HOUR_S
+    rows = [(f"u{user}", name, user * MINUTE_S) for user in range(60) for name in ("old", "other")]
+    rows += [(f"u{user}", "edge", edge) for user in range(60)]  # one invoice each, all within one minute
+    rows += [(f"late{user}", "old", edge + HOUR_S) for user in range(40)]
+    events = [
+        Event(event_id=f"e{number}", type=EventType.PURCHASE, user_id=user, item_id=item_id, timestamp=at)
+        for number, (user, item_id, at) in enumerate(rows)
+    ]
+    world = make(items, events)
+    settings = replace(SETTINGS, cuts=1, log_share=0.4)
+    assert windows(world.events, settings.cuts, settings.log_share)[0][0] == edge
+    found = learned(world, settings)
+    wanted = found.data.values[found.data.labels > 0]
+    assert len(wanted) >= 60
+    assert np.isnan(wanted[:, FEATURES.index("source_collaborative")]).all()
+    others = found.data.values[found.data.labels == 0]
+    assert not np.isnan(others[:, FEATURES.index("source_collaborative")]).all()
