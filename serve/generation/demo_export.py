@@ -25,7 +25,7 @@ another model.
 
 Every text is checked against the item's facts before it is shown; one that fails is replaced by a template sentence.
 
-Built by `python -m serve.generation.demo_training`.
+Built by `attune demo-model build` (half an hour of one core).
 """
 
 
