@@ -22,15 +22,15 @@ class Clock:
     wall: Callable[[], float] = field(default=time.time, compare=False, repr=False)
 
     @classmethod
-    def choose(cls, mode: Mode, last_event_at: float | None, wall: float, quantum_s: float = 300.0) -> Self:
-        """The clock for data whose newest event is at `last_event_at` when the wall says `wall`.
+    def choose(cls, mode: Mode, imported_until: float | None, wall: float, quantum_s: float = 300.0) -> Self:
+        """The clock for data whose newest imported event is at `imported_until` when the wall says `wall`.
 
-        `auto` means `data` when that event is more than 30 days old. An empty log is served as of `wall`.
+        `auto` means `data` when that event is more than 30 days old. Without one the data are served as of `wall`.
         """
         if mode == "auto":
-            historical = last_event_at is not None and wall - last_event_at > HISTORICAL_AFTER_S
-            return cls.choose("data" if historical else "wall", last_event_at, wall, quantum_s)
-        base = last_event_at if mode == "data" and last_event_at is not None else wall
+            historical = imported_until is not None and wall - imported_until > HISTORICAL_AFTER_S
+            return cls.choose("data" if historical else "wall", imported_until, wall, quantum_s)
+        base = imported_until if mode == "data" and imported_until is not None else wall
         return cls(mode=mode, base=base, started_at=wall, quantum_s=quantum_s)
 
     def now(self) -> float:

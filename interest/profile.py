@@ -74,6 +74,12 @@ def declared_interests(profile: InterestProfile) -> dict[Facet, float]:
     }
 
 
+def latest_edit_at(profile: InterestProfile) -> float:
+    """Time of the user's latest edit, unix seconds; -inf when they declared nothing yet."""
+    cleared = [profile.cleared[0]] if profile.cleared else []
+    return max([found.timestamp for found in profile.declared.values()] + cleared, default=-np.inf)
+
+
 def behaviour_of_events(
     item_key: npt.NDArray[np.int64],
     event_type: npt.NDArray[np.int8],

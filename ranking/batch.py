@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from interest.batch import ArrayBatch, Floats, Longs
+from interest.batch import ArrayBatch, Doubles, Floats, Longs
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,6 +13,7 @@ class CandidateRequest(ArrayBatch):
     """What each of B requests asks of the retriever beside the user."""
 
     count: Longs  # [B] candidates wanted; fewer only when fewer are eligible
+    created_until: Doubles  # [B] unix seconds: items created later do not exist yet; inf for live requests
     exclude_seen: npt.NDArray[np.bool_]  # [B] leave out every item of the user's behaviour (impressions excepted)
     exclude_offsets: Longs  # [B + 1]
     exclude_item: Longs  # item keys

@@ -17,7 +17,6 @@ Mask = npt.NDArray[np.bool_]
 
 UNSEEN_CODES = [EVENT_CODES[EventType.IMPRESSION], EVENT_CODES[EventType.SKIP]]  # do not count as seen
 REFUSED_CODES = [EVENT_CODES[EventType.HIDE], EVENT_CODES[EventType.DISLIKE]]  # never shown again
-CLOCK_QUANTUM_S = 300.0  # `now` is floored to this by the server's clock: an item made since then exists already
 CACHED_GROUPS = 64
 CACHED_VIEWS = 2  # a batch under way beside the first one of a newer view
 
@@ -57,27 +56,29 @@ class Eligibility:
         self._masks: Recent[tuple[int, str, str, str, int], tuple[Mask, Longs]] = Recent(CACHED_GROUPS)
         self._created: Recent[int, Doubles] = Recent(CACHED_VIEWS)
 
-    def groups(self, view: CatalogueView, users: UserBatch, requests: CandidateRequest) -> Iterator[Group]:
-        """One group per distinct domain, language, filter and set of items that exist at the user's `now`.
+    def groups(self, view: CatalogueView, requests: CandidateRequest) -> Iterator[Group]:
+        """One group per distinct domain, language, filter and set of items that exist for the request.
 
         Raises `InvalidRequest` for a bad filter, and with it the batch: compile filters before requests are batched.
         """
         created = self._created.get_or_make(view.version, lambda: _sorted_dates(view))
-        existing = np.searchsorted(created, users.now + CLOCK_QUANTUM_S, side="right")
+        existing = np.searchsorted(created, requests.created_until, side="right")
         members: dict[tuple[str, str, str, int], list[int]] = {}
-        for user in range(len(users.now)):
+        for user in range(len(requests.count)):
             text = (str(requests.domain[user]), str(requests.language[user]), str(requests.filter[user]))
             members.setdefault((*text, int(existing[user])), []).append(user)
         for key, rows in members.items():
             held = self._masks.get((view.version, *key))
             if held is None:
                 domain, language, expression, _ = key
-                made = self._mask(view, domain, language, expression, float(users.now[rows[0]]))
+                made = self._mask(view, domain, language, expression, float(requests.created_until[rows[0]]))
                 held = self._masks.put((view.version, *key), made)
             yield Group(rows, *held)
 
-    def _mask(self, view: CatalogueView, domain: str, language: str, expression: str, now: float) -> tuple[Mask, Longs]:
-        rows = view.available & ~(view.created_at > now + CLOCK_QUANTUM_S)
+    def _mask(
+        self, view: CatalogueView, domain: str, language: str, expression: str, until: float
+    ) -> tuple[Mask, Longs]:
+        rows = view.available & ~(view.created_at > until)
         if domain:
             rows = rows & (view.domain == view.domain_code(domain))
         if language:

@@ -134,7 +134,7 @@ def _window_queries(
         ids = [world.user_ids[key] for key in batch.user_key.tolist()]
         users = lookup.lookup(world.reader.profiles_as_of(ids, batch.as_of.tolist()), batch.as_of)
         for new_only in (False, True):
-            candidates = retriever.retrieve(users, plain_requests(len(ids), new_only, settings.retriever.candidates))
+            candidates = retriever.retrieve(users, plain_requests(batch.as_of, new_only, settings.retriever.candidates))
             labels = candidate_labels(candidates, batch.wanted_offsets, batch.wanted)
             values = make_features(users, candidates, view, world.popularity).values
             data = RankingData(values, labels, np.diff(candidates.candidate_offsets))

@@ -42,9 +42,7 @@ class OfflineStages:
     ) -> RankedBatch:
         """The best `count` items of each user as of `now` [B] unix seconds."""
         users = self.lookup.lookup(profiles, now)
-        candidates = self.retriever.retrieve(
-            users, plain_requests(len(profiles), exclude_seen, max(self.candidates, count))
-        )
+        candidates = self.retriever.retrieve(users, plain_requests(now, exclude_seen, max(self.candidates, count)))
         return self.reranker.rank(users, candidates, np.full(len(profiles), count), self.catalogue.view())
 
 
@@ -57,7 +55,7 @@ def load_stages(reader: StoreReader, repository: ModelRepository, release: Relea
     repository.open_version("retriever", release.models["retriever"]).require_dims(rank=model.dims, embedding=dims)
     settings = settings_of(repository, release)
     catalogue = Catalogue(dims, encoder)
-    catalogue.apply(all_items(reader))
+    catalogue.apply(all_items(reader, encoder))
     popularity = Popularity()
     popularity.append(reader.event_columns())
     reranker = Reranker(None, popularity)
@@ -69,19 +67,21 @@ def load_stages(reader: StoreReader, repository: ModelRepository, release: Relea
     return OfflineStages(catalogue, popularity, lookup, retriever, reranker, settings.candidates)
 
 
-def all_items(reader: StoreReader) -> list[ItemChange]:
-    """The newest state of every item, by ascending seq."""
+def all_items(reader: StoreReader, encoder: str = "") -> list[ItemChange]:
+    """The newest state of every item, by ascending seq, with the embeddings of this encoder."""
     changes: list[ItemChange] = []
-    while page := reader.item_changes(changes[-1].seq if changes else 0, PAGE):
+    while page := reader.item_changes(changes[-1].seq if changes else 0, PAGE, encoder):
         changes.extend(page)
     return changes
 
 
-def plain_requests(users: int, exclude_seen: bool, candidates: int) -> CandidateRequest:
-    """Requests without filters, domains or exclusions for so many candidates each."""
+def plain_requests(as_of: Doubles, exclude_seen: bool, candidates: int) -> CandidateRequest:
+    """Requests as of these instants [B], without filters, domains or exclusions, for so many candidates each."""
+    users = len(as_of)
     anything = np.full(users, "", dtype=np.object_)
     return CandidateRequest(
         count=np.full(users, candidates),
+        created_until=as_of,
         exclude_seen=np.full(users, exclude_seen),
         exclude_offsets=np.zeros(users + 1, dtype=np.int64),
         exclude_item=np.zeros(0, dtype=np.int64),

@@ -84,7 +84,7 @@ class Retriever:
         """
         batch = _Batch(self._catalogue.view(), users, exclusions(users, requests), own_weights(users))
         chosen: list[Longs] = [np.zeros(0, dtype=np.int64)] * len(users.now)
-        for group in self._eligibility.groups(batch.view, users, requests):
+        for group in self._eligibility.groups(batch.view, requests):
             for count in np.unique(requests.count[group.members]):
                 members = [user for user in group.members if requests.count[user] == count]
                 part = Group(members, group.eligible, group.keys)

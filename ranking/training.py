@@ -14,6 +14,7 @@ from interest.catalogue import Catalogue
 from interest.model import InterestModel
 from interest.store.protocol import StoreReader, StoreWriter
 from ranking.encoder import CombinedEncoder, Encoder, MiniLMEncoder, NgramEncoder
+from ranking.encoder_files import encoder_identity
 from ranking.features import FEATURES
 from ranking.learning import Queries, TrainingSettings, World, fit_interest, fit_reranker, past_queries
 from ranking.offline import all_items, events_of_known_items
@@ -24,6 +25,7 @@ from ranking.reranker import save_booster
 __all__ = ["TrainingSettings", "train"]
 
 ENCODED_AT_ONCE = 1_000
+RELEASES_EMBEDDED = 2
 
 
 def train(
@@ -65,6 +67,7 @@ def train(
         details={"reranker": "lambdamart" if queries else "fixed fusion: too few past requests", "seed": seed},
     )
     repository.write_release(release)
+    _forget_old_embeddings(writer, repository)
     return release
 
 
@@ -117,17 +120,25 @@ def _fit_encoder(reader: StoreReader, settings: TrainingSettings, rng: np.random
 
 
 def _embed_items(reader: StoreReader, writer: StoreWriter, encoder: Encoder, steps: _Steps) -> None:
-    items = [change.item for change in all_items(reader) if change.item is not None]
-    for start in range(0, len(items), ENCODED_AT_ONCE):
-        part = items[start : start + ENCODED_AT_ONCE]
-        vectors = encoder.encode([item.content() for item in part])
-        writer.set_embeddings([item.item_id for item in part], vectors, encoder.name)
-        steps.show("embeddings", start + len(part), len(items))
+    living = [(change, change.item) for change in all_items(reader) if change.item is not None]
+    for start in range(0, len(living), ENCODED_AT_ONCE):
+        part = living[start : start + ENCODED_AT_ONCE]
+        vectors = encoder.encode([item.content() for _, item in part])
+        writer.set_embeddings([(change.item_id, change.seq) for change, _ in part], vectors, encoder.name)
+        steps.show("embeddings", start + len(part), len(living))
+
+
+def _forget_old_embeddings(writer: StoreWriter, repository: ModelRepository) -> None:
+    """Keep those of the newest releases: replicas of the previous one serve on until the new one has taken over."""
+    releases = [repository.read_release(name) for name in repository.releases()[-RELEASES_EMBEDDED:]]
+    versions = {release.models["encoder"] for release in releases}
+    folders = [repository.open_version("encoder", version).folder for version in sorted(versions)]
+    writer.keep_embeddings([encoder_identity(folder)[0] for folder in folders])
 
 
 def _load_world(reader: StoreReader, encoder: Encoder) -> World:
     catalogue = Catalogue(encoder.dims, encoder.name)
-    catalogue.apply(all_items(reader))
+    catalogue.apply(all_items(reader, encoder.name))
     events = events_of_known_items(reader.event_columns(), catalogue.view())
     popularity = Popularity()
     popularity.append(events)

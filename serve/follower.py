@@ -26,18 +26,28 @@ class Follower:
         interval_s: float,
         stage: str,
         events: bool = True,
+        encoder: str = "",
     ) -> None:
-        """`events`: follow the event log too, for popularity; `apply` gets None for them otherwise."""
+        """`events`: follow the event log too, for popularity; `apply` gets None for them otherwise.
+
+        `encoder`: whose embeddings come with the items; none without a name.
+        """
         self._reader = reader
         self._apply = apply
         self._interval_s = interval_s
         self._stage = stage
         self._follow_events = events
+        self._encoder = encoder
         self._item_seq = 0
         self._event_seq = 0
         self._last_success = time.monotonic()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"follow-{stage}", daemon=True)
+
+    @property
+    def item_seq(self) -> int:
+        """Sequence number of the latest item change that was applied."""
+        return self._item_seq
 
     def catch_up(self) -> None:
         """Apply everything committed so far."""
@@ -68,7 +78,7 @@ class Follower:
                 log.exception("%s could not follow the store; trying again", self._stage)
 
     def _step(self) -> bool:
-        changes = self._reader.item_changes(self._item_seq, ITEM_PAGE)
+        changes = self._reader.item_changes(self._item_seq, ITEM_PAGE, self._encoder)
         events = self._reader.event_columns(self._event_seq, EVENT_PAGE) if self._follow_events else None
         fresh = events if events is not None and len(events.seq) else None
         if not changes and fresh is None:

@@ -16,6 +16,7 @@ from ranking.encoder_files import encoder_identity
 from ranking.popularity import Popularity
 from ranking.release import ModelRepository
 from serve.admission import Permits
+from serve.backfill import Backfill
 from serve.config import ServerConfig
 from serve.follower import Follower
 from serve.generation.prompt import PROMPT_VERSION
@@ -49,15 +50,23 @@ class Ingress:
         self._popularity = Popularity()
         self._follower = Follower(self._reader, self._apply, config.retrieval.follow_interval_s, "ingress")
         self._impressions = ImpressionWriter(StoreClient(stages["store"]))
-        self._warm_up_task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._api = self._make_api()
+        self._backfill = Backfill(
+            self._reader,
+            self._api.writes.store,
+            stages["encoder"],
+            self._api.writes.encoder_name,
+            lambda: self._follower.item_seq,
+        )
 
     async def start(self) -> None:
         """Load the catalogue, then warm up in the background: /health answers meanwhile, /ready does not."""
         await asyncio.to_thread(self._follower.catch_up)
         self._follower.start()
         loop = asyncio.get_running_loop()
-        self._warm_up_task = loop.create_task(self._warm_up(), context=contextvars.Context())
+        work = (self._warm_up(), self._backfill.run())
+        self._tasks = [loop.create_task(one, context=contextvars.Context()) for one in work]
 
     def asgi_app(self, request_id_header: bool = True) -> ASGIApp:
         """The HTTP surface; `request_id_header` False where somebody in front adds `X-Request-ID` to replies."""
@@ -67,8 +76,8 @@ class Ingress:
         """An ingress is healthy while its loop turns: its stages have health checks of their own."""
 
     async def close(self) -> None:
-        if self._warm_up_task is not None:
-            self._warm_up_task.cancel()
+        for task in self._tasks:
+            task.cancel()
         await self._impressions.close()
         await self._api.pipeline.close()
         self._follower.stop()
@@ -91,7 +100,7 @@ class Ingress:
         interest = self._stages["interest"]
         return Api(
             pipeline=Pipeline(config, self._stages, self._catalogue, popular, clock, versions, self._impressions),
-            writes=Writes(store, self._stages["encoder"], encoder, clock, config.limits),
+            writes=Writes(store, self._reader, self._stages["encoder"], encoder, clock, config.limits),
             users=Users(self._reader, interest, clock, release.name, config.evaluation.enabled),
             reader=self._reader,
             catalogue=self._catalogue,

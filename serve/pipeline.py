@@ -2,9 +2,10 @@
 
 import asyncio
 import math
+import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -37,6 +38,7 @@ from serve.schema import (
 from serve.startup import candidates_of
 from serve.writer import ContentWriter
 
+CATCH_UP_S, CATCH_UP_STEP_S = 1.0, 0.02  # how long, and how often asked, for an item that other replicas know already
 RANKING_SHARE = 0.7  # of the deadline: what is left is for the reply, or for content
 
 
@@ -90,18 +92,18 @@ class Pipeline:
 
     async def recommend(self, request: RecommendationRequest) -> Recommendation:
         """1 check, 2-4 rank in a batch with others, 5 write, 6 reply; what is shown is logged and counted."""
+        requested_at = time.time()
         reply = await self.answer(request)
-        self._log_impressions(request, reply)
+        self._log_impressions(request, reply, requested_at)
         TIERS.labels(reply.tier).inc()
         return reply
 
     async def answer(self, request: RecommendationRequest) -> Recommendation:
         """The reply alone, leaving no trace in log or counters (the warm-up asks this way)."""
         deadline = Deadline(self.timeout_s(request.timeout_ms))
-        view = self._catalogue.view()
-        query = self._query(request, view)
+        query = self._query(request, self._catalogue.view())
         served = await self._rank(query, request, deadline)
-        items = _items_of(served.ranking, view)
+        served, items = await self._items_of(served, deadline)
         texts, degraded = await self._write(request.generate, served.ranking, items, deadline)
         return self._reply(request, served, items, texts, degraded)
 
@@ -183,6 +185,24 @@ class Pipeline:
         texts = await self._writer.write(items, ranking.interests, generate, deadline.remaining_s())
         return texts, any(text is None for text in texts)
 
+    async def _items_of(self, served: Served, deadline: Deadline) -> tuple[Served, list[Item]]:
+        """The ranked items, as far as they still exist.
+
+        The retriever may know an item a moment before this replica: it waits for its own copy to catch up.
+        """
+        waiting = Deadline(min(deadline.remaining_s() / 2, CATCH_UP_S))
+        keys = served.ranking.item_keys
+        while True:
+            view = self._catalogue.view()
+            rows = view.rows(keys)
+            if rows.min(initial=0) >= 0 or waiting.remaining_s() <= 0:
+                break
+            await asyncio.sleep(CATCH_UP_STEP_S)
+        there = (rows >= 0) & view.available[rows] if len(view) else np.zeros(len(rows), dtype=np.bool_)
+        if not there.all():
+            served = replace(served, ranking=served.ranking.only(there))
+        return served, [view.items[row] for row in rows[there]]
+
     def _reply(
         self,
         request: RecommendationRequest,
@@ -206,7 +226,7 @@ class Pipeline:
             timings_ms=dict(served.ranking.timings_ms) if "timings" in request.include else None,
         )
 
-    def _log_impressions(self, request: RecommendationRequest, reply: Recommendation) -> None:
+    def _log_impressions(self, request: RecommendationRequest, reply: Recommendation, requested_at: float) -> None:
         if request.as_of is not None:
             return  # an evaluation is not a person looking
         now = self._clock.now()
@@ -218,6 +238,7 @@ class Pipeline:
                     item_id=item.item_id,
                     position=item.rank,
                     timestamp=now,
+                    requested_at=requested_at,
                     score=item.score,
                     propensity=item.propensity,
                     release=self._versions["release"],
@@ -234,10 +255,6 @@ class Pipeline:
             codes = np.bincount(view.domain[view.available], minlength=1)
             self._domain_of = (view.version, view.domains[int(codes.argmax())])
         return self._domain_of[1]
-
-
-def _items_of(ranking: Ranking, view: CatalogueView) -> list[Item]:
-    return [view.items[row] for row in view.rows(ranking.item_keys)]
 
 
 def _known_item(view: CatalogueView, item_id: str) -> Item:

@@ -1,11 +1,13 @@
 """Stages 2 to 4 on a batch of users: interest lookup, candidate retrieval, reranking; one call per stage per batch."""
 
+import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
+import numpy.typing as npt
 
 from interest.batch import Longs, Tensors, ragged_offsets
 from interest.errors import AttuneError
@@ -41,6 +43,10 @@ class Ranking:
     interests: tuple[tuple[str, str, float, bool], ...]  # (kind, name, weight, declared), heaviest first
     known: bool  # whether anything is known of the user, declarations included
     timings_ms: dict[str, float]
+
+    def only(self, kept: npt.NDArray[np.bool_]) -> "Ranking":
+        """The ranking without the items whose place in `kept` is False."""
+        return replace(self, item_keys=self.item_keys[kept], scores=self.scores[kept], parts=self.parts[kept])
 
 
 class StageFailed(AttuneError):
@@ -111,6 +117,7 @@ def _users(queries: Sequence[Query]) -> Tensors:
 def _requests(queries: Sequence[Query], candidates: int) -> CandidateRequest:
     return CandidateRequest(
         count=np.array([max(candidates, query.count) for query in queries], dtype=np.int64),
+        created_until=np.array([math.inf if math.isnan(query.as_of) else query.as_of for query in queries]),
         exclude_seen=np.array([query.exclude_seen for query in queries], dtype=np.bool_),
         exclude_offsets=ragged_offsets([len(query.exclude) for query in queries]),
         exclude_item=np.concatenate([query.exclude for query in queries]).astype(np.int64),

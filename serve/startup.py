@@ -6,6 +6,7 @@ from pathlib import Path
 from interest.clock import Clock
 from interest.errors import InvalidConfig, InvalidRelease
 from interest.store.open import open_reader
+from interest.store.protocol import IMPORTED_UNTIL
 from ranking.release import ModelRepository, Release
 from ranking.retriever_settings import settings_of
 from serve.config import ServerConfig
@@ -26,7 +27,7 @@ def checked(config: ServerConfig) -> ServerConfig:
         split = reader.get_meta("split")
         if split == "all" and config.evaluation.enabled:
             raise InvalidConfig("evaluation.enabled: the store was loaded with SPLIT=all, validation events included")
-        clock = _clock(config, reader.last_event_at())
+        clock = _clock(config, reader.get_meta(IMPORTED_UNTIL))
     finally:
         reader.close()
     return config.model_copy(
@@ -66,11 +67,12 @@ def candidates_of(config: ServerConfig) -> int:
     return config.retrieval.candidates
 
 
-def _clock(config: ServerConfig, last_event_at: float | None) -> Clock:
+def _clock(config: ServerConfig, imported_until: str | None) -> Clock:
     clock = config.clock
     if clock.base is not None and clock.started_at is not None:
         return clock_of(config)
-    return Clock.choose(clock.mode, last_event_at, time.time(), quantum_s=clock.quantum_s)
+    newest = None if imported_until is None else float(imported_until)
+    return Clock.choose(clock.mode, newest, time.time(), quantum_s=clock.quantum_s)
 
 
 def model_versions(release: Release, llm: str, prompt: str) -> dict[str, str]:

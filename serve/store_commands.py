@@ -26,6 +26,13 @@ class PutItems(msgspec.Struct, tag=True, frozen=True):
     encoder: str
 
 
+class SetEmbeddings(msgspec.Struct, tag=True, frozen=True):
+    encoded: list[tuple[str, int]]  # item id, seq
+    embeddings: bytes  # float32 [items, dims]
+    dims: int
+    encoder: str
+
+
 class DeleteItems(msgspec.Struct, tag=True, frozen=True):
     item_ids: list[str]
 
@@ -38,7 +45,7 @@ class LogImpressions(msgspec.Struct, tag=True, frozen=True):
     impressions: list[Impression]
 
 
-Command = Append | PutItems | DeleteItems | EraseUser | LogImpressions
+Command = Append | PutItems | SetEmbeddings | DeleteItems | EraseUser | LogImpressions
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -69,6 +76,12 @@ class StoreClient:
         else:
             command = PutItems(list(items), embeddings.astype("<f4").tobytes(), embeddings.shape[1], encoder)
         return msgspec.msgpack.decode(await self._send(command), type=PutResult)
+
+    async def set_embeddings(self, encoded: Sequence[tuple[str, int]], embeddings: Floats, encoder: str) -> int:
+        """Returns the sequence number of the write; `encoded` as in `StoreWriter.set_embeddings`."""
+        body = embeddings.astype("<f4").tobytes()
+        command = SetEmbeddings(list(encoded), body, embeddings.shape[1], encoder)
+        return msgspec.msgpack.decode(await self._send(command), type=int)
 
     async def delete_items(self, item_ids: Sequence[str]) -> int:
         """Returns how many of them existed."""

@@ -1,5 +1,6 @@
 """Events, interests, items and users as the API writes them: checked, stamped, encoded, durable before the answer."""
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ from interest.errors import AttuneError, InvalidRequest, NotFound
 from interest.events import Event, Facet, InterestEdit
 from interest.features import detect_language
 from interest.items import Item
+from interest.profile import latest_edit_at
+from interest.store.protocol import StoreReader
 from serve.config import Limits
 from serve.metrics import EVENTS
 from serve.ranker import Stage
@@ -20,6 +23,8 @@ from serve.schema import Accepted, Erased, EventBody, InterestBody, ItemBody, It
 from serve.store_commands import StoreClient
 
 ENCODE_BATCH = 64
+EDIT_STEP_S = 1e-3
+MAX_AHEAD_S = 86_400.0  # of the server's clock: callers' clocks differ, but not by more than a day
 
 log = logging.getLogger("attune.writes")
 
@@ -29,6 +34,7 @@ class Writes:
     """The write side of one ingress replica."""
 
     store: StoreClient
+    reader: StoreReader
     encoder: Stage
     encoder_name: str
     clock: Clock
@@ -50,7 +56,7 @@ class Writes:
         """Declare interests: all of them anew (`replace`), or only the ones named."""
         if replace and any(interest.weight is None for interest in interests):
             raise InvalidRequest("weight=null takes a declaration back: only PATCH may do that", "interests")
-        now = self.clock.now()
+        now = await self._edit_time(user_id)
         facets = tuple((Facet(interest.kind, interest.name), interest.weight) for interest in interests)
         record_id = idempotency_key or _digest(user_id, repr(now), repr(facets))
         edit = InterestEdit(record_id=record_id, user_id=user_id, timestamp=now, facets=facets, replace=replace)
@@ -78,10 +84,21 @@ class Writes:
             impressions=receipt.impressions,
         )
 
+    async def _edit_time(self, user_id: str) -> float:
+        """After every edit of this user, also where the clock of historical data went back with a restart."""
+        profile = (await asyncio.to_thread(self.reader.profiles, [user_id]))[0]
+        return max(self.clock.now(), latest_edit_at(profile) + EDIT_STEP_S)
+
     def _event(self, body: EventBody, position: int, idempotency_key: str | None) -> Event:
         if body.id is None and idempotency_key is None:
             raise InvalidRequest(
                 "id: an event needs one, or its request an Idempotency-Key header", f"events.{position}.id"
+            )
+        if body.timestamp is not None and body.timestamp > self.clock.now() + MAX_AHEAD_S:
+            raise InvalidRequest(
+                f"timestamp={body.timestamp:.0f}: more than a day after the server's clock "
+                f"({self.clock.now():.0f}, mode {self.clock.mode}); leave it out to have the server fill it in",
+                f"events.{position}.timestamp",
             )
         return Event(
             event_id=body.id or f"{idempotency_key}:{position}",

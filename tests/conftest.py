@@ -14,6 +14,7 @@ import pytest_asyncio
 from interest.batch import Tensors
 from interest.items import Item
 from interest.store.open import open_reader, open_writer
+from interest.store.protocol import IMPORTED_UNTIL
 from ranking.release import ModelRepository
 from ranking.reranker import BoosterSettings
 from ranking.synthetic import World, make_world
@@ -70,6 +71,7 @@ def trained_home(tmp_path_factory: pytest.TempPathFactory) -> Home:
         writer.put_items(home.world.items, None, "")
         for start in range(0, len(home.world.events), EVENTS_AT_ONCE):
             writer.append(home.world.events[start : start + EVENTS_AT_ONCE])
+        writer.set_meta(IMPORTED_UNTIL, repr(max(event.timestamp for event in home.world.events)))
         settings = TrainingSettings(encoder="ngram", ngram_dims=64, cuts=2, booster=BoosterSettings(trees=20, leaves=7))
         train(reader, writer, ModelRepository(home.folder / "models"), settings, seed=0, created=1_700_000_000.0)
     return home

@@ -11,6 +11,8 @@ from interest.events import Event, Record
 from interest.items import Item
 from interest.profile import InterestProfile
 
+IMPORTED_UNTIL = "imported_until"  # meta: time of the newest imported event, unix seconds; what the clock starts from
+
 
 @dataclass(frozen=True, slots=True)
 class AppendResult:
@@ -48,7 +50,7 @@ class ItemChange:
     item_id: str
     item: Item | None
     embedding: npt.NDArray[np.float32] | None  # [E] in the space of `encoder`, None when not encoded yet
-    encoder: str
+    encoder: str  # "" without an embedding
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,8 @@ class Impression:
     user_id: str
     item_id: str
     position: int
-    timestamp: float
+    timestamp: float  # by the server's one clock
+    requested_at: float  # by the wall clock: an erasure after it takes the impression along
     score: float
     propensity: float
     release: str
@@ -97,8 +100,14 @@ class StoreReader(Protocol):
     def item(self, item_id: str) -> Item | None:
         """The newest state of one item; None when it is unknown or deleted."""
 
-    def item_changes(self, after_seq: int, limit: int = 10_000) -> list[ItemChange]:
-        """Items changed after `after_seq`, by ascending seq, each once with its newest state."""
+    def item_changes(self, after_seq: int, limit: int = 10_000, encoder: str = "") -> list[ItemChange]:
+        """Items changed after `after_seq`, by ascending seq, each once with its newest state.
+
+        Embeddings come along for the `encoder` named, and for none without a name.
+        """
+
+    def items_without_embedding(self, encoder: str, limit: int) -> list[ItemChange]:
+        """Living items that this encoder has not encoded yet, by ascending key."""
 
     def event_columns(self, after_seq: int = 0, limit: int | None = None) -> EventColumns:
         """Events logged after `after_seq`, by ascending seq."""
@@ -139,13 +148,22 @@ class StoreWriter(Protocol):
     def delete_items(self, item_ids: Sequence[str]) -> int:
         """Mark deleted; returns how many existed."""
 
-    def set_embeddings(self, item_ids: Sequence[str], embeddings: npt.NDArray[np.float32], encoder: str) -> int:
-        """Attach content embeddings to stored items (a new release re-encodes); returns the new sequence number."""
+    def set_embeddings(
+        self, encoded: Sequence[tuple[str, int]], embeddings: npt.NDArray[np.float32], encoder: str
+    ) -> int:
+        """Attach content embeddings to stored items, beside those of other encoders; returns the new sequence number.
+
+        `encoded` holds the id and the seq of the change that was encoded: an item that changed since is left out.
+        """
+
+    def keep_embeddings(self, encoders: Sequence[str]) -> int:
+        """Forget the embeddings of all other encoders; returns how many there were."""
 
     def erase_user(self, user_id: str) -> ErasureReceipt:
         """Remove everything about a user; the ids of their events stay as keyed hashes and are never accepted again."""
 
-    def log_impressions(self, impressions: Sequence[Impression]) -> None: ...
+    def log_impressions(self, impressions: Sequence[Impression]) -> None:
+        """Write down what was shown, except to users erased since they asked."""
 
     def set_wanted_release(self, name: str) -> int: ...
 

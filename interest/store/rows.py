@@ -119,15 +119,17 @@ def item_of(body: str) -> Item:
     return _item.decode(body)
 
 
-def change_of(row: Row[Any]) -> ItemChange:
+def change_of(row: Row[Any], encoder: str) -> ItemChange:
+    """`row.vector`: the embedding of that encoder, None without one."""
     gone = row.deleted or row.body is None
+    vector = None if gone else row.vector
     return ItemChange(
         seq=row.seq,
         item_key=row.item_key,
         item_id=row.item_id,
         item=None if gone else item_of(row.body),
-        embedding=None if gone or row.embedding is None else np.frombuffer(row.embedding, "<f4"),
-        encoder="" if gone else row.encoder,
+        embedding=None if vector is None else np.frombuffer(vector, "<f4"),
+        encoder="" if vector is None else encoder,
     )
 
 

@@ -19,7 +19,7 @@ from sqlalchemy import (
     Text,
 )
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION = "2"
 
 metadata = MetaData()
 _Key = BigInteger().with_variant(Integer, "sqlite")  # SQLite's own row number is an INTEGER PRIMARY KEY
@@ -34,9 +34,17 @@ items = Table(
     Column("seq", BigInteger, nullable=False),  # of its latest change; 0 while only events have named it
     Column("deleted", Boolean, nullable=False),
     Column("body", Text),  # JSON of interest.items.Item; NULL while only events have named it
-    Column("embedding", LargeBinary),  # little-endian float32
-    Column("encoder", String, nullable=False),
     Index("items_by_seq", "seq"),
+)
+
+embeddings = (
+    Table(  # of each encoder apart, so that a training run takes nothing from the release that serves meanwhile
+        "embeddings",
+        metadata,
+        Column("item_key", ForeignKey("items.item_key"), primary_key=True, autoincrement=False),
+        Column("encoder", String, primary_key=True),
+        Column("vector", LargeBinary, nullable=False),  # little-endian float32
+    )
 )
 
 users = Table(
@@ -91,6 +99,7 @@ erasures = Table(
     Column("events", Integer, nullable=False),
     Column("edits", Integer, nullable=False),
     Column("impressions", Integer, nullable=False),
+    Index("erasures_by_user", "user_hash"),
 )
 
 erased_ids = Table("erased_ids", metadata, Column("id_hash", LargeBinary, primary_key=True))
@@ -103,6 +112,7 @@ impressions = Table(
     Column("user_id", String, nullable=False),
     Column("item_id", String, nullable=False),
     Column("timestamp", Double, nullable=False),
+    Column("requested_at", Double, nullable=False),  # unix seconds of the wall clock
     Column("score", Double, nullable=False),
     Column("propensity", Double, nullable=False),
     Column("release", String, nullable=False),

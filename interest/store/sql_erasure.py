@@ -1,9 +1,12 @@
 """Erasure: everything about a user goes; of their records only keyed hashes of the ids stay."""
 
-from sqlalchemy import Column, delete, insert, select
+from collections.abc import Sequence
+
+from sqlalchemy import Column, delete, func, insert, select
 
 from interest.store.dialect import insert_new
-from interest.store.protocol import ErasureReceipt
+from interest.store.protocol import ErasureReceipt, Impression
+from interest.store.rows import chunks
 from interest.store.schema import edits, erased_ids, erasures, events, impressions, users
 from interest.store.transaction import Transaction
 
@@ -36,6 +39,20 @@ def erase_user(transaction: Transaction, user_id: str, erased_at: float) -> Eras
     }
     connection.execute(insert(erasures), row)
     return receipt
+
+
+def not_erased(transaction: Transaction, shown: Sequence[Impression]) -> list[Impression]:
+    """Without what users asked for before they were erased: such impressions were still on their way."""
+    hashes = {transaction.keyed_hash("user", user_id): user_id for user_id in {one.user_id for one in shown}}
+    erased_at: dict[str, float] = {}
+    for part in chunks(list(hashes)):
+        found = transaction.connection.execute(
+            select(erasures.c.user_hash, func.max(erasures.c.erased_at))
+            .where(erasures.c.user_hash.in_(part))
+            .group_by(erasures.c.user_hash)
+        )
+        erased_at.update({hashes[user_hash]: at for user_hash, at in found})
+    return [one for one in shown if one.requested_at > erased_at.get(one.user_id, float("-inf"))]
 
 
 def _bury(transaction: Transaction, kind: str, id_column: Column[str], user_column: Column[int], user_key: int) -> int:

@@ -87,7 +87,7 @@ def item_keys(transaction: Transaction, item_ids: Iterable[str]) -> dict[str, in
     missing = [item_id for item_id in wanted if item_id not in keys]
     if missing:
         added = dict(zip(missing, transaction.next_item_keys(len(missing)), strict=True))
-        blank = {"seq": 0, "deleted": False, "body": None, "embedding": None, "encoder": ""}
+        blank = {"seq": 0, "deleted": False, "body": None}
         rows = [{"item_key": key, "item_id": item_id, **blank} for item_id, key in added.items()]
         transaction.connection.execute(_ADD_ITEMS, rows)
         keys.update(added)

@@ -13,13 +13,20 @@ from interest.items import Item
 from interest.profile import InterestProfile, empty_profile
 from interest.profile_codec import decode
 from interest.store.protocol import EventColumns, Impression, ItemChange
-from interest.store.rows import change_of, chunks, event_of, impression_of
-from interest.store.schema import events, impressions, items, meta, users
+from interest.store.rows import change_of, chunks, event_of, impression_of, item_of
+from interest.store.schema import embeddings, events, impressions, items, meta, users
 from interest.store.sql_history import profiles_as_of, user_keys
 from interest.store.transaction import check_schema, stored_counters
 
 _PROFILES = select(users.c.user_id, users.c.profile).where(users.c.user_id.in_(bindparam("ids", expanding=True)))
-_CHANGES = select(items).where(items.c.seq > bindparam("after")).order_by(items.c.seq).limit(bindparam("most"))
+_ENCODED = (embeddings.c.item_key == items.c.item_key) & (embeddings.c.encoder == bindparam("encoder"))
+_CHANGES = (
+    select(items, embeddings.c.vector)
+    .outerjoin(embeddings, _ENCODED)
+    .where(items.c.seq > bindparam("after"))
+    .order_by(items.c.seq)
+    .limit(bindparam("most"))
+)
 _COLUMNS = (
     select(events.c.seq, events.c.user_key, events.c.item_key, events.c.event_type, events.c.timestamp, events.c.value)
     .where(events.c.seq > bindparam("after"))
@@ -38,9 +45,18 @@ _IMPRESSIONS_OF = (
     .where(impressions.c.recommendation_id == bindparam("of_recommendation"))
     .order_by(impressions.c.position)
 )
-_ITEM = select(items).where(items.c.item_id == bindparam("wanted"), items.c.body.is_not(None))
+_ITEM = select(items.c.body).where(
+    items.c.item_id == bindparam("wanted"), items.c.body.is_not(None), items.c.deleted.is_(False)
+)
 _META = select(meta.c.value).where(meta.c.key == bindparam("wanted"))
 _LIVING = (items.c.body.is_not(None), items.c.deleted.is_(False))
+_NOT_ENCODED = (
+    select(items, embeddings.c.vector)
+    .outerjoin(embeddings, _ENCODED)
+    .where(*_LIVING, embeddings.c.item_key.is_(None))
+    .order_by(items.c.item_key)
+    .limit(bindparam("most"))
+)
 
 
 class SqlReader:
@@ -81,13 +97,19 @@ class SqlReader:
 
     def item(self, item_id: str) -> Item | None:
         with self._snapshot() as connection:
-            row = connection.execute(_ITEM, {"wanted": item_id}).one_or_none()
-        return change_of(row).item if row is not None else None
+            body: str | None = connection.execute(_ITEM, {"wanted": item_id}).scalar()
+        return None if body is None else item_of(body)
 
-    def item_changes(self, after_seq: int, limit: int = 10_000) -> list[ItemChange]:
+    def item_changes(self, after_seq: int, limit: int = 10_000, encoder: str = "") -> list[ItemChange]:
         with self._snapshot() as connection:
-            rows = connection.execute(_CHANGES, {"after": max(after_seq, 0), "most": limit}).all()
-        return [change_of(row) for row in rows]
+            wanted = {"after": max(after_seq, 0), "most": limit, "encoder": encoder}
+            rows = connection.execute(_CHANGES, wanted).all()
+        return [change_of(row, encoder) for row in rows]
+
+    def items_without_embedding(self, encoder: str, limit: int) -> list[ItemChange]:
+        with self._snapshot() as connection:
+            rows = connection.execute(_NOT_ENCODED, {"encoder": encoder, "most": limit}).all()
+        return [change_of(row, encoder) for row in rows]
 
     def event_columns(self, after_seq: int = 0, limit: int | None = None) -> EventColumns:
         with self._snapshot() as connection:

@@ -64,10 +64,16 @@ class SqlWriter:
         with self._scope() as transaction:
             return sql_items.delete_items(transaction, item_ids)
 
-    def set_embeddings(self, item_ids: Sequence[str], embeddings: npt.NDArray[np.float32], encoder: str) -> int:
+    def set_embeddings(
+        self, encoded: Sequence[tuple[str, int]], embeddings: npt.NDArray[np.float32], encoder: str
+    ) -> int:
         with self._scope() as transaction:
-            sql_items.set_embeddings(transaction, item_ids, embeddings, encoder)
+            sql_items.set_embeddings(transaction, encoded, embeddings, encoder)
             return transaction.seq
+
+    def keep_embeddings(self, encoders: Sequence[str]) -> int:
+        with self._scope() as transaction:
+            return sql_items.keep_embeddings(transaction, encoders)
 
     def erase_user(self, user_id: str) -> ErasureReceipt:
         with self._scope() as transaction:
@@ -75,9 +81,10 @@ class SqlWriter:
 
     def log_impressions(self, impressions: Sequence[Impression]) -> None:
         with self._scope() as transaction:
-            if impressions:
+            kept = sql_erasure.not_erased(transaction, impressions)
+            if kept:
                 insert = insert_new(transaction.connection, impressions_table)
-                transaction.connection.execute(insert, [impression_values(shown) for shown in impressions])
+                transaction.connection.execute(insert, [impression_values(shown) for shown in kept])
 
     def set_wanted_release(self, name: str) -> int:
         with self._scope() as transaction:

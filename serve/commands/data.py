@@ -11,6 +11,7 @@ from rich.table import Table
 
 from interest.errors import InvalidRequest
 from interest.store.open import open_reader, open_writer
+from interest.store.protocol import IMPORTED_UNTIL, StoreWriter
 from ranking.importers import ImportReport, import_data
 from ranking.mapping import Mapping, load_mapping
 from ranking.release import ModelRepository, Release
@@ -34,8 +35,18 @@ def import_mapped(
     """The same with a mapping in hand and any number of event files."""
     with closing(open_writer(store)) as writer, progress_bars(console) as bars:
         report = import_data(items, events, users, mapping, writer, row_counter(bars), now=time.time())
+        if report.events.new:
+            _note_newest_event(store, writer)
     print_report(console, report)
     return report
+
+
+def _note_newest_event(store: str, writer: StoreWriter) -> None:
+    """What events posted later say of the time does not move the clock of the next start: imported ones do."""
+    with closing(open_reader(store)) as reader:
+        newest = reader.last_event_at()
+    if newest is not None:
+        writer.set_meta(IMPORTED_UNTIL, repr(newest))
 
 
 def train_release(console: Console, store: str, repository: Path, seed: int) -> Release:

@@ -26,6 +26,8 @@ from serve.config import HttpConfig, ServerConfig, parse_config, read_serve_conf
 
 SYNTHETIC_SEED = 2024
 IMPORTED = "imported"  # meta: fingerprint of the files the store was loaded from
+SOURCE = "source"  # meta: the folder they lie in
+TRAINED = "trained"  # meta: fingerprint of the files the newest release was trained on
 SPLIT = "split"
 
 
@@ -34,7 +36,7 @@ def run_all(console: Console, data: str, port: int, split: str, state: Path, con
     if split not in ("train", "all"):
         raise InvalidConfig(f"SPLIT={split}: must be train or all")
     start = time.perf_counter()
-    folder = Path(data) if data else _synthetic_world(console, state)
+    folder = (Path(data) if data else _synthetic_world(console, state)).resolve()
     home = state / (folder.name if split == "train" else f"{folder.name}-{split}")
     store = f"sqlite:///{(home / 'attune.db').resolve()}"
     _load(console, folder, split, store)  # type: ignore[arg-type]  # checked above
@@ -74,11 +76,15 @@ def _load(console: Console, folder: Path, split: Literal["train", "all"], store:
         raise InvalidConfig(f"DATA={folder}: no items file that a known mapping or Attune's own layout fits")
     files, mapping = found
     fingerprint = _fingerprint(files, mapping)
-    with closing(open_writer(store)), closing(open_reader(store)) as reader:
+    with closing(open_writer(store)) as writer, closing(open_reader(store)) as reader:
+        source = reader.get_meta(SOURCE)
+        if source not in (None, str(folder)):
+            raise InvalidConfig(f"DATA={folder}: {store} holds the data of {source}; give another --state")
         if reader.get_meta(IMPORTED) == fingerprint:
             counts = reader.counts()
             console.print(f"Data: {counts['items']:,} items, {counts['events']:,} events, as imported before.")
             return
+        writer.set_meta(SOURCE, str(folder))
     console.print(f"Importing {folder} ...", highlight=False)
     import_mapped(console, store, files.items, files.events, files.users, mapping)
     with closing(open_writer(store)) as writer:
@@ -88,11 +94,16 @@ def _load(console: Console, folder: Path, split: Literal["train", "all"], store:
 
 def _train(console: Console, store: str, repository: Path) -> None:
     latest = ModelRepository(repository).latest()
-    if latest is not None:
+    with closing(open_reader(store)) as reader:
+        imported = reader.get_meta(IMPORTED) or ""
+        current = reader.get_meta(TRAINED) == imported
+    if latest is not None and current:
         console.print(f"Models: release {latest.name}, as trained before.", highlight=False)
         return
     console.print("Training ...")
     train_release(console, store, repository, seed=0)
+    with closing(open_writer(store)) as writer:
+        writer.set_meta(TRAINED, imported)
 
 
 def _fingerprint(files: ImportFiles, mapping: Mapping) -> str:
@@ -124,7 +135,8 @@ def _somebody(store: str) -> tuple[str, str]:
     """A user with a middling number of events, and an item of theirs; strangers when there are no events."""
     with closing(open_reader(store)) as reader:
         users = reader.user_ids(200)
-        profiles = sorted(reader.profiles(users), key=lambda profile: (profile.events, profile.user_id))
+        active = [profile for profile in reader.profiles(users) if profile.events]
+        profiles = sorted(active, key=lambda profile: (profile.events, profile.user_id))
         if not profiles:
             return "somebody", next(iter(reader.item_changes(0, 1))).item_id
         chosen = profiles[len(profiles) // 2]

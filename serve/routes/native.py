@@ -125,15 +125,8 @@ def _add_events(router: APIRouter, api: Api) -> None:
 
 
 def _add_users(router: APIRouter, api: Api) -> None:
-    @router.get("/v1/users/{user_id}", response_model=UserView)
-    async def get_user(user_id: UserId) -> Response:
-        return reply(await api.users.summary(user_id))
-
-    @router.delete("/v1/users/{user_id}", response_model=Erased)
-    async def erase_user(user_id: UserId) -> Response:
-        return reply(await api.writes.erase(user_id))
-
-    @router.get("/v1/users/{user_id}/interests", response_model=InterestsView)
+    # Ids may hold slashes, so the routes with an ending come first.
+    @router.get("/v1/users/{user_id:path}/interests", response_model=InterestsView)
     async def get_interests(
         user_id: UserId,
         include: Annotated[list[str], Query()] = [],  # noqa: B006  # FastAPI copies it
@@ -141,15 +134,23 @@ def _add_users(router: APIRouter, api: Api) -> None:
     ) -> Response:
         return reply(await api.users.interests(user_id, "vector" in include, as_of))
 
-    @router.put("/v1/users/{user_id}/interests", response_model=InterestsView)
+    @router.put("/v1/users/{user_id:path}/interests", response_model=InterestsView)
     async def put_interests(user_id: UserId, body: InterestsBody, idempotency_key: IdempotencyKey = None) -> Response:
         await api.writes.interests(user_id, body.interests, True, idempotency_key)
         return reply(await api.users.interests(user_id, False, None))
 
-    @router.patch("/v1/users/{user_id}/interests", response_model=InterestsView)
+    @router.patch("/v1/users/{user_id:path}/interests", response_model=InterestsView)
     async def patch_interests(user_id: UserId, body: InterestsBody, idempotency_key: IdempotencyKey = None) -> Response:
         await api.writes.interests(user_id, body.interests, False, idempotency_key)
         return reply(await api.users.interests(user_id, False, None))
+
+    @router.get("/v1/users/{user_id:path}", response_model=UserView)
+    async def get_user(user_id: UserId) -> Response:
+        return reply(await api.users.summary(user_id))
+
+    @router.delete("/v1/users/{user_id:path}", response_model=Erased)
+    async def erase_user(user_id: UserId) -> Response:
+        return reply(await api.writes.erase(user_id))
 
 
 def _add_items(router: APIRouter, api: Api) -> None:

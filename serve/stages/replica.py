@@ -34,7 +34,12 @@ class ReleaseReplica:
         self.popularity = Popularity()
         self._thread = OneThread(self.name)
         self._follower = Follower(
-            self.reader, self._apply_all, config.retrieval.follow_interval_s, self.name, events=self.name != "interest"
+            self.reader,
+            self._apply_all,
+            config.retrieval.follow_interval_s,
+            self.name,
+            events=self.name != "interest",
+            encoder=encoder,
         )
 
     async def load(self) -> None:

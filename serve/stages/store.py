@@ -20,6 +20,7 @@ from serve.store_commands import (
     EraseUser,
     LogImpressions,
     PutItems,
+    SetEmbeddings,
     tensors_of,
 )
 
@@ -71,6 +72,9 @@ def _apply(writer: StoreWriter, command: Command) -> object:
     if isinstance(command, PutItems):
         vectors = np.frombuffer(command.embeddings, dtype="<f4").reshape(-1, command.dims) if command.dims else None
         return writer.put_items(command.items, vectors, command.encoder)
+    if isinstance(command, SetEmbeddings):
+        vectors = np.frombuffer(command.embeddings, dtype="<f4").reshape(-1, command.dims)
+        return writer.set_embeddings(command.encoded, vectors, command.encoder)
     if isinstance(command, DeleteItems):
         return writer.delete_items(command.item_ids)
     if isinstance(command, EraseUser):

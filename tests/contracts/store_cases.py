@@ -42,7 +42,14 @@ def edit(record_id: str, timestamp: float = NOON, replace: bool = False, **weigh
 
 def shown(position: int, **changes: Any) -> Impression:
     told: dict[str, Any] = {"recommendation_id": "rec_1", "user_id": "u1", "item_id": f"i{position}"}
-    numbers = {"position": position, "timestamp": NOON, "score": 0.5, "propensity": 0.25, "release": "r1"}
+    numbers = {
+        "position": position,
+        "timestamp": NOON,
+        "requested_at": NOON,
+        "score": 0.5,
+        "propensity": 0.25,
+        "release": "r1",
+    }
     return Impression(**{**told, **numbers, **changes})
 
 

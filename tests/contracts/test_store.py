@@ -1,5 +1,7 @@
 """What every store must do with events, edits, instants and erasures, whatever database is behind it."""
 
+import time
+
 import numpy as np
 import pytest
 
@@ -211,6 +213,15 @@ def test_an_erased_user_who_comes_back_starts_anew_under_another_key(store: Stor
     assert writer.append([event("e2")]).accepted == 1
     assert reader.profiles(["u1"])[0].events == 1
     assert reader.user_keys(["u1"])[0] not in (old, -1)
+
+
+def test_impressions_on_their_way_do_not_outlive_the_erasure_of_their_user(store: Store) -> None:
+    writer, reader = store
+    before = shown(0, requested_at=time.time())
+    writer.erase_user("u1")
+    other, after = shown(1, user_id="u2", requested_at=before.requested_at), shown(2, requested_at=time.time() + 1)
+    writer.log_impressions([before, other, after])
+    assert reader.impressions_of("rec_1") == [other, after]
 
 
 def test_erasing_a_stranger_gives_a_receipt_of_nothing(store: Store) -> None:

@@ -1,11 +1,9 @@
 """What every store must do with items, impressions and settings, whatever database is behind it."""
 
 import numpy as np
-import pytest
 
-from interest.errors import NotFound
 from interest.items import Item
-from interest.store.protocol import PutResult
+from interest.store.protocol import PutResult, StoreReader
 from tests.contracts.store_cases import (
     NOON,
     Store,
@@ -32,7 +30,7 @@ def test_an_item_comes_back_as_it_was_put(store: Store) -> None:
         attributes={"colour": "blue"},
     )
     seq = writer.put_items([full], np.array([[1.0, 2.0]], dtype=np.float32), "minilm").seq
-    (change,) = reader.item_changes(0)
+    (change,) = reader.item_changes(0, encoder="minilm")
     assert (change.seq, change.item_id, change.item, change.encoder) == (seq, "i1", full, "minilm")
     assert change.embedding is not None
     assert change.embedding.tolist() == [1.0, 2.0]
@@ -75,9 +73,10 @@ def test_an_embedding_goes_with_its_content(store: Store) -> None:
     writer, reader = store
     writer.put_items([item()], np.ones((1, 3), dtype=np.float32), "minilm")
     writer.put_items([item(price=3.0)], None, "")
-    assert reader.item_changes(0)[0].embedding is not None
+    assert reader.item_changes(0, encoder="minilm")[0].embedding is not None
+    assert reader.item_changes(0, encoder="ngram")[0].embedding is None
     writer.put_items([item(title="Another")], None, "")
-    (change,) = reader.item_changes(0)
+    (change,) = reader.item_changes(0, encoder="minilm")
     assert (change.embedding, change.encoder) == (None, "")
 
 
@@ -101,19 +100,49 @@ def test_a_deleted_item_is_a_change_without_an_item_and_may_come_back(store: Sto
     assert reader.item_changes(0)[0].item_key == change.item_key
 
 
-def test_embeddings_are_attached_to_items_that_are_there(store: Store) -> None:
+def seqs(reader: StoreReader, *item_ids: str) -> list[tuple[str, int]]:
+    known = {change.item_id: change.seq for change in reader.item_changes(0)}
+    return [(item_id, known[item_id]) for item_id in item_ids]
+
+
+def test_embeddings_are_attached_to_items_that_are_still_as_they_were_encoded(store: Store) -> None:
     writer, reader = store
-    seq = writer.put_items([item("i1"), item("i2"), item("i3")], None, "").seq
+    seq = writer.put_items([item("i1"), item("i2"), item("i3"), item("i4")], None, "").seq
+    encoded = seqs(reader, "i2", "i1", "i3", "i4")
     writer.delete_items(["i3"])
-    vectors = np.arange(6, dtype=np.float32).reshape(3, 2)
-    again = writer.set_embeddings(["i2", "i1", "i3"], vectors, "ngram")
-    found = {change.item_id: change for change in reader.item_changes(seq)}
+    writer.put_items([item("i4", title="Another")], None, "")
+    vectors = np.arange(8, dtype=np.float32).reshape(4, 2)
+    again = writer.set_embeddings(encoded, vectors, "ngram")
+    found = {change.item_id: change for change in reader.item_changes(seq, encoder="ngram")}
     assert found["i2"].embedding is not None
     assert found["i2"].embedding.tolist() == [0.0, 1.0]
-    assert (found["i1"].encoder, found["i3"].embedding) == ("ngram", None)
-    assert writer.set_embeddings(["i2", "i1"], vectors[:2], "ngram") == again
-    with pytest.raises(NotFound, match="'unknown'"):
-        writer.set_embeddings(["unknown"], vectors[:1], "ngram")
+    assert (found["i1"].encoder, found["i3"].embedding, found["i4"].embedding) == ("ngram", None, None)
+    assert writer.set_embeddings(seqs(reader, "i2", "i1"), vectors[:2], "ngram") == again
+    assert writer.set_embeddings([("unknown", 1)], vectors[:1], "ngram") == again
+
+
+def test_the_embeddings_of_one_encoder_leave_those_of_another_alone(store: Store) -> None:
+    writer, reader = store
+    writer.put_items([item()], np.zeros((1, 2), dtype=np.float32), "old")
+    writer.set_embeddings(seqs(reader, "i1"), np.ones((1, 3), dtype=np.float32), "new")
+    for encoder, expected in (("old", [0.0, 0.0]), ("new", [1.0, 1.0, 1.0])):
+        (change,) = reader.item_changes(0, encoder=encoder)
+        assert change.embedding is not None
+        assert change.embedding.tolist() == expected
+    assert writer.keep_embeddings(["new"]) == 1
+    assert [change.encoder for change in reader.item_changes(0, encoder="old")] == [""]
+    assert [change.encoder for change in reader.item_changes(0, encoder="new")] == ["new"]
+
+
+def test_items_without_an_embedding_are_found_whatever_took_it(store: Store) -> None:
+    writer, reader = store
+    writer.put_items([item("i1"), item("i2"), item("i3")], np.ones((3, 2), dtype=np.float32), "ngram")
+    writer.put_items([item("i4")], None, "")
+    writer.put_items([item("i2", title="Another")], None, "")
+    writer.delete_items(["i3"])
+    assert [change.item_id for change in reader.items_without_embedding("ngram", 10)] == ["i2", "i4"]
+    assert [change.item_id for change in reader.items_without_embedding("ngram", 1)] == ["i2"]
+    assert len(reader.items_without_embedding("other", 10)) == 3
 
 
 def test_impressions_come_back_by_position_and_once(store: Store) -> None:

@@ -15,7 +15,6 @@ from interest.events import EVENT_CODES, EventType
 from interest.items import DOMAINS, Item
 from interest.store.protocol import EventColumns, ItemChange
 from ranking.batch import CandidateBatch, CandidateRequest
-from ranking.eligibility import CLOCK_QUANTUM_S
 from ranking.popularity import DAY_S, Popularity
 from ranking.retriever import Retriever
 from ranking.sources import COLLABORATIVE, CONTENT, POPULAR, REPEAT, SOURCES
@@ -96,10 +95,12 @@ def requests(
     domain: str = "",
     language: str = "",
     expression: str = "",
+    created_until: list[float] | None = None,
 ) -> CandidateRequest:
     size, lists = len(count), exclude or [[]] * len(count)
     return CandidateRequest(
         count=np.array(count),
+        created_until=np.array(created_until or [NOW] * size),
         exclude_seen=np.full(size, exclude_seen),
         exclude_offsets=ragged_offsets([len(part) for part in lists]),
         exclude_item=np.array([key for part in lists for key in part], dtype=np.int64),
@@ -197,13 +198,14 @@ def test_each_source_brings_its_best_item() -> None:
         assert all_keys[np.nanargmax(all_scores[:, source])] in keys
 
 
-def test_items_made_after_now_are_left_out_until_their_time_comes() -> None:
+def test_items_made_later_are_left_out_of_past_requests_and_only_of_those() -> None:
     rng = np.random.default_rng(4)
     made = retriever(rng)
     made_at = NOW + 30 * DAY_S
-    now = np.array([NOW, made_at - CLOCK_QUANTUM_S - 1, made_at])
-    batch = made.retrieve(users(rng, [{}, {}, {}], now=now), requests([500] * 3))
-    assert [7 in of(batch, user)[0] for user in range(3)] == [False, False, True]
+    now = np.array([NOW, made_at - 1, made_at, NOW])
+    asked = requests([500] * 4, created_until=[NOW, made_at - 1, made_at, np.inf])
+    batch = made.retrieve(users(rng, [{}, {}, {}, {}], now=now), asked)
+    assert [7 in of(batch, user)[0] for user in range(4)] == [False, False, True, True]
 
 
 def test_dates_are_sorted_once_for_a_version_of_the_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +227,7 @@ def test_dates_are_sorted_once_for_a_version_of_the_catalogue(monkeypatch: pytes
         [ItemChange(ITEMS + 1, ITEMS + 5, "late", Item(item_id="late", title="", created_at=NOW + 9e6), None, "")]
     )
     assert ITEMS + 5 not in of(made.retrieve(batch, requests([500])), 0)[0]
-    assert ITEMS + 5 in of(made.retrieve(replace(batch, now=np.array([NOW + 9e6])), requests([500])), 0)[0]
+    assert ITEMS + 5 in of(made.retrieve(batch, requests([500], created_until=[NOW + 9e6])), 0)[0]
     assert len(sorted_dates) == 2
 
 

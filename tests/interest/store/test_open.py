@@ -41,9 +41,9 @@ def test_tables_of_another_version_are_refused_by_reader_and_writer(tmp_path: Pa
     writer = open_writer(url)
     writer.set_meta("schema_version", "0")
     writer.close()
-    with pytest.raises(InvalidConfig, match="version 0, this program needs version 1"):
+    with pytest.raises(InvalidConfig, match="version 0, this program needs version 2"):
         open_reader(url)
-    with pytest.raises(InvalidConfig, match="version 0, this program needs version 1"):
+    with pytest.raises(InvalidConfig, match="version 0, this program needs version 2"):
         open_writer(url)
 
 

@@ -55,7 +55,7 @@ async def test_quotas_and_candidates_are_those_of_the_release_live_and_offline(h
         stages = load_stages(reader, repository, repository.read_release("popular"))
         names = reader.user_ids(8)
         users = stages.lookup.lookup(reader.profiles(names), np.full(len(names), home.world.end))
-        offline = stages.retriever.retrieve(users, plain_requests(len(names), False, stages.candidates))
+        offline = stages.retriever.retrieve(users, plain_requests(users.now, False, stages.candidates))
     live = await candidates(home.config(release="popular"), users)
     assert np.diff(live.candidate_offsets).tolist() == [12] * len(names)
     np.testing.assert_array_equal(live.candidate_item, offline.candidate_item)
