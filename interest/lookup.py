@@ -44,17 +44,27 @@ class InterestLookup:
     """Derives vectors from profiles with the live model, so that a new model rewrites no profile.
 
     A user's part of the batch is bit-equal whatever batch it travels in: sums run user by user in row order.
+    `follow` belongs to one thread; the rest may run beside it in another, and never waits for it.
     """
 
     def __init__(self, model: InterestModel, catalogue: Catalogue) -> None:
         self.model = model
         self._catalogue = catalogue
         self._model_row_by_id = {item_id: row for row, item_id in enumerate(model.item_ids)}
-        self._joined: _Join | None = None
+        self._join = self._joined(catalogue.view())
+
+    def follow(self) -> None:
+        """Join the catalogue's newest view and swap it in; until then lookups answer from the one before.
+
+        This takes tens of milliseconds at 50,000 items, so whoever changes the catalogue calls it, not a request.
+        """
+        view = self._catalogue.view()
+        if view is not self._join.view:
+            self._join = self._joined(view, self._join.model_row)
 
     def lookup(self, profiles: Sequence[InterestProfile], now: Doubles) -> UserBatch:
         """The batch of these users as of `now` [B] unix seconds. Events after `now` count as of `now`."""
-        join = self._join()
+        join = self._join
         behaviour = [profile.behaviour for profile in profiles]
         offsets = ragged_offsets([len(rows.item_key) for rows in behaviour])
         rows = concatenated(behaviour) if behaviour else empty_behaviour()
@@ -92,7 +102,7 @@ class InterestLookup:
 
         Declared ones are always among them, muted ones (weight 0) last; learned ones fill up to `limit`.
         """
-        join = self._join()
+        join = self._join
         found = []
         for user, profile in enumerate(profiles):
             part = slice(users.facet_offsets[user], users.facet_offsets[user + 1])
@@ -137,20 +147,16 @@ class InterestLookup:
             np.concatenate([strength for _, strength in parts]),
         )
 
-    def _join(self) -> _Join:
-        """The join with the newest view; made again when the catalogue has changed."""
-        view, old = self._catalogue.view(), self._joined
-        if old is not None and old.view is view:
-            return old
-        done = old.model_row if old is not None else np.zeros(0, dtype=np.int64)  # rows never move
-        fresh = [self._model_row_by_id.get(view.ids[row], -1) for row in range(len(done), len(view))]
+    def _joined(self, view: CatalogueView, done: Longs | None = None) -> _Join:
+        """`done`: model rows of the view's first rows, where known; rows never move."""
+        known = np.zeros(0, dtype=np.int64) if done is None else done
+        fresh = [self._model_row_by_id.get(view.ids[row], -1) for row in range(len(known), len(view))]
         hashes, column = np.unique(view.facet_hash, return_inverse=True)
         facets = scipy.sparse.csr_array(
             (view.facet_weight.astype(np.float64), column, view.facet_offsets), shape=(len(view), len(hashes))
         )
-        model_row = np.concatenate([done, np.array(fresh, dtype=np.int64)])
-        self._joined = _Join(view, model_row, hashes, facets, facets.tocsc())
-        return self._joined
+        model_row = np.concatenate([known, np.array(fresh, dtype=np.int64)])
+        return _Join(view, model_row, hashes, facets, facets.tocsc())
 
 
 def _readable(

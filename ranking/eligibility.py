@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from interest.batch import Longs, UserBatch, ragged_offsets
+from interest.batch import Doubles, Longs, UserBatch, ragged_offsets
 from interest.catalogue import CatalogueView
 from interest.events import EVENT_CODES, EventType
 from ranking.batch import CandidateRequest
@@ -18,6 +18,7 @@ Mask = npt.NDArray[np.bool_]
 UNSEEN_CODES = [EVENT_CODES[EventType.IMPRESSION], EVENT_CODES[EventType.SKIP]]  # do not count as seen
 REFUSED_CODES = [EVENT_CODES[EventType.HIDE], EVENT_CODES[EventType.DISLIKE]]  # never shown again
 CACHED_GROUPS = 64
+CACHED_VIEWS = 2  # a batch under way beside the first one of a newer view
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +54,14 @@ class Eligibility:
     def __init__(self) -> None:
         self._filters = FilterMasks()
         self._masks: Recent[tuple[int, str, str, str, int], tuple[Mask, Longs]] = Recent(CACHED_GROUPS)
+        self._created: Recent[int, Doubles] = Recent(CACHED_VIEWS)
 
     def groups(self, view: CatalogueView, requests: CandidateRequest) -> Iterator[Group]:
         """One group per distinct domain, language, filter and set of items that exist for the request.
 
         Raises `InvalidRequest` for a bad filter, and with it the batch: compile filters before requests are batched.
         """
-        created = np.sort(view.created_at[~np.isnan(view.created_at)])
+        created = self._created.get_or_make(view.version, lambda: _sorted_dates(view))
         existing = np.searchsorted(created, requests.created_until, side="right")
         members: dict[tuple[str, str, str, int], list[int]] = {}
         for user in range(len(requests.count)):
@@ -87,6 +89,11 @@ class Eligibility:
         eligible = np.zeros(len(view.row_of_key), dtype=bool)
         eligible[keys] = True
         return eligible, keys
+
+
+def _sorted_dates(view: CatalogueView) -> Doubles:
+    """Known unix seconds of creation, ascending."""
+    return np.sort(view.created_at[~np.isnan(view.created_at)])
 
 
 def exclusions(users: UserBatch, requests: CandidateRequest) -> Exclusions:

@@ -107,14 +107,14 @@ def _popularity_features(
     now: Doubles, user: Longs, rows: Longs, view: CatalogueView, popularity: Popularity
 ) -> list[Doubles]:
     counts = np.zeros((len(user), len(WINDOWS_S)))
-    age = np.full(len(user), np.nan)
+    first_at = np.full(len(user), np.nan)
     known = rows >= 0
-    first_at = np.fmin(view.created_at, popularity.first_at(view))
+    first_at[known] = np.fmin(view.created_at[rows[known]], popularity.first_at(view.keys[rows[known]]))
     instants, instant = np.unique(now, return_inverse=True)
     for index, moment in enumerate(instants):
         part = known & (instant[user] == index) if len(instants) > 1 else known
         counts[part] = popularity.counts(float(moment), view)[rows[part]]
-        age[part] = (moment - first_at[rows[part]]) / DAY_S
+    age = (now[user] - first_at) / DAY_S
     age[age < 0] = np.nan
     day, week, month, quarter = (counts[:, column] / days for column, days in enumerate(_RATE_WINDOWS_DAYS))
     always = counts[:, -1] / np.maximum(np.nan_to_num(age, nan=1.0), 1.0)

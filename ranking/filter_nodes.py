@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from interest.catalogue import CatalogueView
+from interest.catalogue import CatalogueView, Codes
 from interest.items import Item
 
 Mask = npt.NDArray[np.bool_]
@@ -18,6 +18,10 @@ TEXTS: dict[str, Callable[[Item], str]] = {
     "domain": lambda item: item.domain,
     "language": lambda item: item.language,
 }
+CODED: dict[str, Callable[[CatalogueView], tuple[Codes, Sequence[str]]]] = {
+    "domain": lambda view: (view.domain, view.domains),
+    "language": lambda view: (view.language, view.languages),
+}  # texts that the catalogue holds as a column of codes into a few names
 LISTS: dict[str, Callable[[Item], Sequence[str]]] = {
     "category": lambda item: item.categories,
     "categories": lambda item: item.categories,
@@ -83,6 +87,9 @@ class Texts(Node):
     inside: bool = False
 
     def mask(self, view: CatalogueView) -> Mask:
+        if self.field in CODED:
+            codes, names = CODED[self.field](view)
+            return np.array([self._matches((name,)) for name in names], dtype=bool)[codes]
         rows = [self._matches(_texts(item, self.field)) for item in view.items[: len(view)]]
         return np.array(rows, dtype=bool)
 

@@ -97,12 +97,12 @@ class Popularity:
             lambda: _descending(self.counts(now, view)[:, window], view.keys),
         )
 
-    def first_at(self, view: CatalogueView) -> Doubles:
-        """Unix seconds of the first counted event of each row in the whole log, float64 [n_rows]; NaN without one."""
+    def first_at(self, keys: Longs) -> Doubles:
+        """Unix seconds of the first counted event in the whole log of each item key [n], float64 [n]; NaN without."""
         first_at = self._state.first_at
-        times = np.full(len(view), np.nan)
-        known = view.keys < len(first_at)
-        times[known] = first_at[view.keys[known]]
+        times = np.full(len(keys), np.nan)
+        known = keys < len(first_at)
+        times[known] = first_at[keys[known]]
         times[np.isinf(times)] = np.nan
         return times
 

@@ -25,12 +25,13 @@ class InterestStage(ReleaseReplica):
     """Reads profiles straight from SQL and caches none, so the next request anywhere sees the last event."""
 
     name = "interest"
-    _lookup: InterestLookup
+    _lookup: InterestLookup | None = None
 
     def _load(self) -> None:
         self._lookup = InterestLookup(self.interest_model(), self.catalogue)
 
     def _infer(self, tensors: Tensors) -> Tensors:
+        assert self._lookup is not None
         now = tensors["now"]
         profiles = self._profiles(tensors["user_id"].tolist(), tensors["as_of"])
         users = self._lookup.lookup(profiles, now)
@@ -44,6 +45,11 @@ class InterestStage(ReleaseReplica):
             "reply_known": np.array([bool(profile.events or profile.declared) for profile in profiles]),
             "reply_updated_at": np.array([profile.updated_at for profile in profiles]),
         }
+
+    def _apply_all(self, changes: Sequence[ItemChange], events: EventColumns | None) -> None:
+        super()._apply_all(changes, events)
+        if self._lookup is not None:
+            self._lookup.follow()  # here, in the follower's thread, so that no request has to
 
     def _profiles(
         self, user_ids: Sequence[str], as_of: np.ndarray[tuple[int], np.dtype[np.float64]]

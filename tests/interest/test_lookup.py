@@ -73,13 +73,29 @@ def test_the_vector_follows_the_model_by_item_id_and_ignores_items_without_one(l
     assert_array_equal(users.behaviour_item, [0, 3, 77])
 
 
-def test_an_item_that_joins_the_catalogue_counts_in_the_next_lookup(catalogue: Catalogue) -> None:
+def test_an_item_that_joins_the_catalogue_counts_once_followed_and_no_lookup_works_for_it(catalogue: Catalogue) -> None:
     vectors = np.eye(2, dtype=np.float32)
     lookup = InterestLookup(InterestModel(["jazz", "late"], vectors, vectors, BehaviourWeights(DAY_S)), catalogue)
     profile = profile_of([(9, EventType.LIKE, 0.0)])
     assert not lookup.lookup([profile], np.array([NOW])).vector.any()
     catalogue.apply([change(9, Item(item_id="late", title=""), CONTENT[0])])
+    assert not lookup.lookup([profile], np.array([NOW])).vector.any()
+    lookup.follow()
     assert_array_equal(lookup.lookup([profile], np.array([NOW])).vector, [[0.0, 1.0]])
+
+
+def test_following_step_by_step_equals_joining_at_once(catalogue: Catalogue) -> None:
+    vectors = np.random.default_rng(2).normal(size=(4, 4)).astype(np.float32)
+    model = InterestModel(["late", "tea", "jazz", "later"], vectors, vectors, BehaviourWeights(DAY_S))
+    followed = InterestLookup(model, catalogue)
+    fresh = [Item(item_id=name, title="", tags=(name, "jazz")) for name in ("late", "later")]
+    for key, item in enumerate([*fresh, replace(ITEMS[0], tags=("sax",))]):
+        catalogue.apply([change((8, 9, 0)[key], item, CONTENT[key])])
+        followed.follow()
+    profiles = [profile_of([(key, EventType.LIKE, 0.0) for key in (0, 2, 8, 9)], {Facet("keyword", "sax"): 0.5})]
+    found, expected = (one.lookup(profiles, np.array([NOW])) for one in (followed, InterestLookup(model, catalogue)))
+    for name in UserBatch.__dataclass_fields__:
+        assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
 
 
 def test_an_event_newer_than_the_rounded_clock_counts_as_of_now(lookup: InterestLookup) -> None:

@@ -1,5 +1,7 @@
 """Filter expressions against plain Python over the same items."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -112,6 +114,25 @@ def test_a_price_equals_itself_however_high(price: float) -> None:
     catalogue.apply([ItemChange(1, 0, "P", priced, None, "")])
     for sign, expected in (("==", True), ("<=", True), (">=", True), ("!=", False), ("<", False), (">", False)):
         assert compile_filter(f"price {sign} {price!r}").mask(catalogue.view()).tolist() == [expected]
+
+
+@pytest.mark.parametrize("field", ["domain", "language"])
+@pytest.mark.parametrize("condition", ['== "NEWS"', '!= "news"', 'in ["news", "zh"]', 'not in ["zh"]', '== ""'])
+def test_domain_and_language_are_compared_by_their_columns_and_mean_the_items_own(field: str, condition: str) -> None:
+    catalogue = Catalogue()
+    catalogue.apply([ItemChange(1, key, item.item_id, item, None, "") for key, item in enumerate(ITEMS)])
+    catalogue.apply([ItemChange(2, 0, "A", None, None, ""), ItemChange(3, 1, "B", ITEMS[2], None, "")])
+    expression = f"{field} {condition}"
+    slow = [matches(getattr(item, field), condition) for item in catalogue.view().items]
+    columns_alone = replace(catalogue.view(), items=[])
+    assert compile_filter(expression).mask(columns_alone).tolist() == slow
+
+
+def matches(text: str, condition: str) -> bool:
+    """The condition in Python."""
+    sign, values = condition.rsplit(" ", 1) if "[" not in condition else condition.split(" [")
+    wanted = [part.strip('"[],').casefold() for part in values.split(", ")]
+    return (text.casefold() in wanted) == (sign in ("==", "in"))
 
 
 def test_length_and_depth_are_limited() -> None:

@@ -76,7 +76,7 @@ def test_impressions_and_negative_events_weigh_nothing() -> None:
     nothing = [EventType.IMPRESSION, EventType.SKIP, EventType.HIDE, EventType.DISLIKE]
     counted.append(columns([1] * 4, nothing, [1.0] * 4))
     assert not counted.counts(10.0, view_of([1])).any()
-    assert np.isnan(counted.first_at(view_of([1]))).all()
+    assert np.isnan(counted.first_at(np.array([1]))).all()
 
 
 def test_a_late_event_is_seen_although_the_instant_was_asked_for_before() -> None:
@@ -103,10 +103,10 @@ def test_order_is_by_count_then_by_lower_item_key_and_leaves_out_zeros() -> None
 
 
 def test_first_at_is_the_earliest_event_whatever_the_order() -> None:
-    counted, view = Popularity(), view_of([1, 2, 40])
+    counted = Popularity()
     counted.append(columns([1, 1], [EventType.VIEW] * 2, [30.0, 20.0]))
     counted.append(columns([1], [EventType.VIEW], [25.0]))
-    np.testing.assert_array_equal(counted.first_at(view), [20.0, np.nan, np.nan])
+    np.testing.assert_array_equal(counted.first_at(np.array([1, 2, 40, 1])), [20.0, np.nan, np.nan, 20.0])
 
 
 def test_counts_cannot_be_written_by_those_who_share_them() -> None:

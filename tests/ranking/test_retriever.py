@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import ranking.eligibility
 from interest.batch import Doubles, Floats, Longs, UserBatch, ragged_offsets
-from interest.catalogue import Catalogue
+from interest.catalogue import Catalogue, CatalogueView
 from interest.errors import InvalidConfig, InvalidRequest
 from interest.events import EVENT_CODES, EventType
 from interest.items import DOMAINS, Item
@@ -205,6 +206,29 @@ def test_items_made_later_are_left_out_of_past_requests_and_only_of_those() -> N
     asked = requests([500] * 4, created_until=[NOW, made_at - 1, made_at, np.inf])
     batch = made.retrieve(users(rng, [{}, {}, {}, {}], now=now), asked)
     assert [7 in of(batch, user)[0] for user in range(4)] == [False, False, True, True]
+
+
+def test_dates_are_sorted_once_for_a_version_of_the_catalogue(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(4)
+    made = retriever(rng)
+    batch = users(rng, [{}])
+    sorted_dates: list[int] = []
+    slow = ranking.eligibility._sorted_dates
+
+    def counted(view: CatalogueView) -> Doubles:
+        sorted_dates.append(view.version)
+        return slow(view)
+
+    monkeypatch.setattr(ranking.eligibility, "_sorted_dates", counted)
+    for _ in range(3):
+        made.retrieve(batch, requests([5]))
+    assert len(sorted_dates) == 1
+    made.apply(
+        [ItemChange(ITEMS + 1, ITEMS + 5, "late", Item(item_id="late", title="", created_at=NOW + 9e6), None, "")]
+    )
+    assert ITEMS + 5 not in of(made.retrieve(batch, requests([500])), 0)[0]
+    assert ITEMS + 5 in of(made.retrieve(batch, requests([500], created_until=[NOW + 9e6])), 0)[0]
+    assert len(sorted_dates) == 2
 
 
 def test_a_new_item_is_found_by_its_content_at_once_and_a_deleted_one_never_again() -> None:

@@ -1,5 +1,6 @@
-"""The retriever stage serves what its release says: the same quotas and as many candidates as offline."""
+"""The ranking stages follow the store, and serve what their release says: the same as offline."""
 
+import asyncio
 import math
 from contextlib import closing
 from dataclasses import replace
@@ -10,14 +11,16 @@ import pytest
 
 from interest.batch import UserBatch
 from interest.errors import InvalidRelease
-from interest.store.open import open_reader
+from interest.events import Event, EventType
+from interest.items import Item
+from interest.store.open import open_reader, open_writer
 from ranking.batch import CandidateBatch
 from ranking.offline import load_stages, plain_requests
 from ranking.release import ManifestFields, ModelRepository
 from ranking.retriever_settings import RetrieverSettings
 from ranking.sources import SOURCES
 from serve.config import ServerConfig
-from serve.ranker import Query, _requests
+from serve.ranker import Query, _requests, _users
 from serve.stages.factory import make_model
 from serve.startup import candidates_of
 
@@ -71,3 +74,20 @@ async def test_a_retriever_without_valid_settings_stops_the_start(home: Any) -> 
     write_release(home, "broken", lambda folder: (folder / "retriever.json").write_text("{}"))
     with pytest.raises(InvalidRelease, match=r"retriever\.json: expected quotas and candidates"):
         home.config(release="broken")
+
+
+async def test_a_new_item_counts_in_the_interests_of_those_who_liked_it_without_a_restart(home: Any) -> None:
+    config = home.config(release="1")
+    stage = make_model("interest", config)
+    await stage.load()
+    with closing(open_writer(home.store_url)) as writer:
+        like = Event(event_id="z", type=EventType.LIKE, user_id="zoe", item_id="zither", timestamp=home.world.end)
+        writer.append([like])
+        writer.put_items([Item(item_id="zither", title="Zither", tags=("plucked",))], None, "")
+    query = Query("zoe", 5, home.world.end, math.nan, False, np.empty(0, dtype=np.int64))
+    asked = {"release": np.array([config.release], dtype=object), **_users([query])}
+    names: set[str] = set()
+    async with asyncio.timeout(10):
+        while "plucked" not in names:  # the follower looks every 0.2 s
+            names = {name for _, name, _, _ in (await stage.infer(asked))["reply_interests"][0]}
+    await stage.unload()
