@@ -3,7 +3,8 @@
 import asyncio
 import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -90,15 +91,45 @@ class Pipeline:
     async def recommend(self, request: RecommendationRequest) -> Recommendation:
         """1 check, 2-4 rank in a batch with others, 5 write, 6 reply; what is shown is logged and counted."""
         reply = await self.answer(request)
-        self._log_impressions(request, reply)
-        TIERS.labels(reply.tier).inc()
+        self._record(request, reply)
         return reply
+
+    async def recommend_all(self, requests: Sequence[RecommendationRequest]) -> list[Recommendation]:
+        """`recommend` for many at once, all or nothing: the first error ends the others, and nothing is logged then.
+
+        A refused request is named in the error (`requests.3.count`), before any of them is computed.
+        """
+        view = self._catalogue.view()
+        queries = []
+        for position, request in enumerate(requests):
+            with _naming(position):
+                queries.append(self._query(request, view))
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._answer_one(position, request, query, view))
+                    for position, (request, query) in enumerate(zip(requests, queries, strict=True))
+                ]
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        replies = [task.result() for task in tasks]
+        for request, reply in zip(requests, replies, strict=True):
+            self._record(request, reply)
+        return replies
 
     async def answer(self, request: RecommendationRequest) -> Recommendation:
         """The reply alone, leaving no trace in log or counters (the warm-up asks this way)."""
-        deadline = Deadline(self.timeout_s(request.timeout_ms))
         view = self._catalogue.view()
-        query = self._query(request, view)
+        return await self._answer(request, self._query(request, view), view)
+
+    async def _answer_one(
+        self, position: int, request: RecommendationRequest, query: Query, view: CatalogueView
+    ) -> Recommendation:
+        with _naming(position):
+            return await self._answer(request, query, view)
+
+    async def _answer(self, request: RecommendationRequest, query: Query, view: CatalogueView) -> Recommendation:
+        deadline = Deadline(self.timeout_s(request.timeout_ms))
         served = await self._rank(query, request, deadline)
         items = _items_of(served.ranking, view)
         texts, degraded = await self._write(request.generate, served.ranking, items, deadline)
@@ -205,7 +236,9 @@ class Pipeline:
             timings_ms=dict(served.ranking.timings_ms) if "timings" in request.include else None,
         )
 
-    def _log_impressions(self, request: RecommendationRequest, reply: Recommendation) -> None:
+    def _record(self, request: RecommendationRequest, reply: Recommendation) -> None:
+        """What leaves here is counted, and logged as shown."""
+        TIERS.labels(reply.tier).inc()
         if request.as_of is not None:
             return  # an evaluation is not a person looking
         now = self._clock.now()
@@ -237,6 +270,16 @@ class Pipeline:
 
 def _items_of(ranking: Ranking, view: CatalogueView) -> list[Item]:
     return [view.items[row] for row in view.rows(ranking.item_keys)]
+
+
+@contextmanager
+def _naming(position: int) -> Iterator[None]:
+    """A refusal inside says which request of a batch it is about."""
+    try:
+        yield
+    except (InvalidRequest, NotFound) as error:
+        place = f"requests.{position}"
+        raise type(error)(f"{place}.{error.message}", f"{place}.{error.param}" if error.param else place) from error
 
 
 def _known_item(view: CatalogueView, item_id: str) -> Item:

@@ -1,6 +1,7 @@
 """The native HTTP API: thin adapters from requests onto the pipeline, the writes and the reader."""
 
 import asyncio
+import math
 from dataclasses import dataclass
 from typing import Annotated, Any, TypeVar
 
@@ -41,6 +42,7 @@ UserId = Annotated[str, Path(min_length=1, max_length=256)]
 ItemId = Annotated[str, Path(min_length=1, max_length=256)]
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=200)]
 TimeoutHeader = Annotated[int | None, Header(alias="X-Request-Timeout-Ms", ge=1)]
+USERS_PER_PERMIT = 64  # of a batch
 OneOrManyEvents = Annotated[
     Annotated[EventsBody, Tag("many")] | Annotated[EventBody, Tag("one")],
     Discriminator(
@@ -100,12 +102,13 @@ def _add_recommendations(router: APIRouter, api: Api) -> None:
 
     @router.post("/v1/recommendations:batch", response_model=RecommendationBatch)
     async def recommend_batch(body: BatchRequest, timeout_ms: TimeoutHeader = None) -> Response:
+        """All or nothing. N users take ceil(N / 64) permits: they are ranked together, but not for nothing."""
         limit = api.limits.max_batch_users
         if len(body.requests) > limit:
             raise InvalidRequest(f"requests: {len(body.requests)} users, at most {limit}", "requests")
-        with api.permits.hold(), metrics.IN_FLIGHT.track_inprogress():
+        with api.permits.hold(math.ceil(len(body.requests) / USERS_PER_PERMIT)), metrics.IN_FLIGHT.track_inprogress():
             requests = [_with_timeout(one, timeout_ms) for one in body.requests]
-            return reply(RecommendationBatch(data=list(await asyncio.gather(*map(api.pipeline.recommend, requests)))))
+            return reply(RecommendationBatch(data=await api.pipeline.recommend_all(requests)))
 
     @router.post("/v1/generations", response_model=Generation)
     async def generate(body: GenerationRequest, timeout_ms: TimeoutHeader = None) -> Response:
