@@ -111,6 +111,9 @@ class Ingress:
                 reply = await self._api.pipeline.answer(request)
             except AttuneError as error:
                 self._readiness.reason = f"warming up: {error.message}"
+            except Exception as error:  # whatever it is: an ingress that stops trying is never ready
+                log.exception("the warm-up failed; trying again")
+                self._readiness.reason = f"warming up: {type(error).__name__}"
             else:
                 self._readiness.reason = f"warming up: {', '.join(reply.degraded)} not ready yet"
                 self._readiness.ready = not reply.degraded

@@ -32,8 +32,8 @@ HAPROXY_WRAPPER = """\
     exec "{binary}" "$@"
 """
 
-
 START_ATTEMPTS = 3
+MAX_MESSAGE_BYTES = 64 * 2**20  # between deployments; Ray's own 4 MiB is less than the API admits
 
 
 def free_port() -> int:
@@ -62,6 +62,7 @@ def environment(folder: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_RETRIES": "3",  # safe: every write carries an idempotency key
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MAX_MESSAGE_BYTES),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),
         "RAY_USAGE_STATS_ENABLED": "0",

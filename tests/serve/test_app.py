@@ -70,6 +70,41 @@ async def test_a_call_whose_replica_died_is_made_once_more() -> None:
         await stage_of("interest", Handle(2))(batch)
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_whatever_else_ray_raises_is_our_own_error_to_the_caller(at_once: bool) -> None:
+    from interest.errors import AttuneError
+
+    class Handle:
+        def __init__(self) -> None:
+            self.infer = self
+
+        def remote(self, tensors: Any) -> Any:
+            if at_once:
+                raise RuntimeError("secret")
+            return self._answer()
+
+        async def _answer(self) -> Any:
+            raise RuntimeError("secret")
+
+    with pytest.raises(AttuneError) as caught:
+        await stage_of("store", Handle())({})
+    assert (type(caught.value), caught.value.message) == (AttuneError, "store: RuntimeError")
+
+
+async def test_our_own_error_without_rays_wrapper_stays_what_it_is() -> None:
+    from interest.errors import ConflictingWrite
+
+    class Handle:
+        def __init__(self) -> None:
+            self.infer = self
+
+        async def remote(self, tensors: Any) -> Any:
+            raise ConflictingWrite("id 'x': taken", "id")
+
+    with pytest.raises(ConflictingWrite, match="taken"):
+        await stage_of("store", Handle())({})
+
+
 async def test_leaving_a_call_cancels_it_on_the_replica_too() -> None:
     class Response:
         cancelled = False
