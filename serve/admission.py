@@ -46,10 +46,10 @@ class Deadline:
 
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
-        self._expires = time.perf_counter() + timeout_s
+        self.expires = time.perf_counter() + timeout_s  # perf_counter seconds
 
     def remaining_s(self) -> float:
-        return self._expires - time.perf_counter()
+        return self.expires - time.perf_counter()
 
     def share_s(self, fraction: float) -> float:
         """Seconds a stage may take when it may use this fraction of the whole; at most what is left."""

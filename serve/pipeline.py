@@ -5,7 +5,7 @@ import math
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -192,6 +192,7 @@ class Pipeline:
 
     async def _rank(self, query: Query, request: RecommendationRequest | None, deadline: Deadline) -> Served:
         """The learned ranking, or recent popularity when a stage fails or takes too long."""
+        query = replace(query, expires=deadline.expires)
         try:
             ranking = await asyncio.wait_for(self._ranker.rank(query), deadline.share_s(RANKING_SHARE))
         except TimeoutError:

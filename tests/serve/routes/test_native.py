@@ -185,6 +185,22 @@ async def test_a_failing_ranking_stage_degrades_to_popular_and_says_which(server
     assert (reply["tier"], reply["degraded"], len(reply["data"])) == ("popular", [stage], 7)
 
 
+async def test_ranking_goes_on_after_every_slot_was_held_by_a_stage_that_hung(
+    server: Any, home: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hangs(tensors: Any) -> Any:
+        await asyncio.Event().wait()
+
+    user = home.world.events[-1].user_id
+    slots = range(server.config.batching.max_in_flight)
+    with monkeypatch.context() as patched:
+        patched.setattr(server.models["reranker"], "infer", hangs)
+        for _ in slots:
+            reply = await recommend(server, user_id=user, count=3, timeout_ms=20)
+            assert (reply["tier"], reply["degraded"]) == ("popular", ["deadline"])
+    assert (await recommend(server, user_id=user, count=3))["tier"] == "full"
+
+
 async def test_a_failing_generator_never_fails_a_recommendation(server: Any, home: Any) -> None:
     server.broken["generator"] = AttuneError("engine dead")
     user = home.world.events[-1].user_id
