@@ -65,6 +65,7 @@ class Limits(Settings):
     max_excluded: int = Field(10_000, ge=1)
     max_body_bytes: int = Field(8 * 2**20, ge=1)
     permits: int = Field(256, ge=1)  # requests in flight per ingress replica; more are answered 429
+    write_permits: int = Field(512, ge=1)  # the same for writes, and for reads of users and items
     default_timeout_ms: int = Field(10_000, ge=1)
     max_timeout_ms: int = Field(60_000, ge=1)
 

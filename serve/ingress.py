@@ -23,8 +23,8 @@ from serve.impressions import ImpressionWriter
 from serve.pipeline import Pipeline
 from serve.popular import PopularItems
 from serve.ranker import Stage
+from serve.routes.api import Api, Readiness
 from serve.routes.app import ASGIApp, create_app
-from serve.routes.native import Api, Readiness
 from serve.schema import Generate, RecommendationRequest
 from serve.startup import clock_of, model_versions
 from serve.store_commands import StoreClient
@@ -96,6 +96,7 @@ class Ingress:
             reader=self._reader,
             catalogue=self._catalogue,
             permits=Permits(config.limits.permits),
+            write_permits=Permits(config.limits.write_permits),
             readiness=self._readiness,
             limits=config.limits,
             version={"attune": package_version("attune"), **versions},

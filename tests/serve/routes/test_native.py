@@ -367,6 +367,51 @@ async def test_requests_beyond_the_permits_get_429_with_a_retry_after(server: An
     assert error_of(answer)["code"] == "overloaded"
 
 
+OTHER_ROUTES: list[tuple[str, str, Any]] = [
+    ("POST", "/v1/events", {"id": "b-1", "type": "view", "user_id": "bounded", "item_id": "any"}),
+    ("POST", "/v1/feedback", {"id": "b-2", "type": "view", "user_id": "bounded", "item_id": "any"}),
+    ("GET", "/v1/users/bounded", None),
+    ("DELETE", "/v1/users/bounded", None),
+    ("GET", "/v1/users/bounded/interests", None),
+    ("PUT", "/v1/users/bounded/interests", {"interests": []}),
+    ("PATCH", "/v1/users/bounded/interests", {"interests": []}),
+    ("POST", "/v1/items:batch", {"items": [{"item_id": "bounded", "title": "x", "available": False}]}),
+    ("PUT", "/v1/items/bounded", {"title": "x", "available": False}),
+    ("GET", "/v1/items/bounded", None),
+    ("DELETE", "/v1/items/bounded", None),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), OTHER_ROUTES)
+async def test_every_write_and_read_has_a_deadline(
+    server: Any, monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: Any
+) -> None:
+    async def hangs(*anything: Any) -> Any:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(server.models["store"], "infer", hangs)
+    monkeypatch.setattr(server.models["interest"], "infer", hangs)
+    monkeypatch.setattr(asyncio, "to_thread", hangs)
+    async with asyncio.timeout(5):
+        headers = {"X-Request-Timeout-Ms": "10"}
+        answer = await server.client.request(method, path, json=body, headers=headers)
+    assert answer.status_code == 408
+    outcome = "" if method == "GET" else ": the outcome is unknown, retry with the same id"
+    assert error_of(answer)["message"] == f"no answer within 10 ms{outcome}"
+    assert server.ingress._api.write_permits.in_flight == 0
+
+
+@pytest.mark.parametrize(("method", "path", "body"), OTHER_ROUTES)
+async def test_every_write_and_read_takes_a_permit_of_its_own_pool(
+    server: Any, method: str, path: str, body: Any
+) -> None:
+    server.ingress._api.write_permits.limit = 0
+    answer = await server.client.request(method, path, json=body)
+    assert (answer.status_code, error_of(answer)["code"]) == (429, "overloaded")
+    assert int(answer.headers["retry-after-ms"]) > 0
+    assert await recommend(server, user_id="u", count=1)
+
+
 async def test_a_deadline_that_cannot_be_met_still_shows_something(server: Any) -> None:
     reply = await recommend(server, user_id="u", count=3, timeout_ms=1)
     assert (reply["tier"], reply["degraded"], len(reply["data"])) == ("popular", ["deadline"], 3)
