@@ -2,7 +2,6 @@
 
 import asyncio
 import math
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,24 +15,21 @@ from interest.errors import InvalidRequest, NotFound
 from interest.items import Item
 from interest.store.protocol import Impression
 from ranking.filters import compile_filter
-from ranking.sources import SOURCES
 from serve.admission import Deadline
 from serve.config import ServerConfig
 from serve.generation.generator import GeneratedText
 from serve.metrics import TIERS
 from serve.popular import PopularItems
 from serve.ranker import BatchRanker, Query, Ranking, Stage, StageFailed
+from serve.replies import content, new_id, recommended, usage
 from serve.schema import (
     Generate,
-    GeneratedContent,
     GeneratedItem,
     Generation,
     GenerationRequest,
     Recommendation,
     RecommendationRequest,
-    RecommendedItem,
     Tier,
-    Usage,
 )
 from serve.writer import ContentWriter
 
@@ -146,18 +142,18 @@ class Pipeline:
         ranking = (await self._rank(query, None, deadline)).ranking
         texts = await self._writer.write(items, ranking.interests, request.generate, deadline.remaining_s())
         data = [
-            GeneratedItem(item_id=item.item_id, **_content(item, text, request.generate).model_dump())
+            GeneratedItem(item_id=item.item_id, **content(item, text, request.generate).model_dump())
             for item, text in zip(items, texts, strict=True)
             if text is not None
         ]
         if not data:
             deadline.check("generation")
         return Generation(
-            id=_new_id("gen"),
+            id=new_id("gen"),
             user_id=request.user_id,
             data=data,
             model_versions=self._versions,
-            usage=_usage(texts),
+            usage=usage(texts),
         )
 
     def timeout_s(self, timeout_ms: int | None) -> float:
@@ -224,16 +220,16 @@ class Pipeline:
     ) -> Recommendation:
         tier: Tier = "no_generation" if degraded and served.tier == "full" else served.tier
         return Recommendation(
-            id=_new_id("rec"),
+            id=new_id("rec"),
             user_id=request.user_id,
             data=[
-                _recommended(request, served.ranking, rank, item, text)
+                recommended(request, served.ranking, rank, item, text)
                 for rank, (item, text) in enumerate(zip(items, texts, strict=True))
             ],
             tier=tier,
             degraded=[*served.degraded, *(["generation"] if degraded else [])],
             model_versions=self._versions,
-            usage=_usage(texts),
+            usage=usage(texts),
             timings_ms=dict(served.ranking.timings_ms) if "timings" in request.include else None,
         )
 
@@ -288,63 +284,3 @@ def _known_item(view: CatalogueView, item_id: str) -> Item:
     if row is None:
         raise NotFound(f"item_id={item_id!r}: no such item", "item_ids")
     return view.items[row]
-
-
-def _recommended(
-    request: RecommendationRequest, ranking: Ranking, rank: int, item: Item, text: GeneratedText | None
-) -> RecommendedItem:
-    parts = None
-    if "scores" in request.include:
-        parts = {name: float(v) for name, v in zip(SOURCES, ranking.parts[rank], strict=True) if not math.isnan(v)}
-    return RecommendedItem(
-        item_id=item.item_id,
-        rank=rank + 1,
-        score=float(ranking.scores[rank]),
-        score_parts=parts,
-        generated=_content(item, text, request.generate) if text and request.generate else None,
-        explanation=_explanation(item, ranking) if "explanation" in request.include else None,
-        values=_values(item) if "values" in request.include else None,
-    )
-
-
-def _explanation(item: Item, ranking: Ranking) -> list[str]:
-    """The user's interests that the item answers, heaviest first."""
-    own = {name.casefold() for name in (*item.categories, *item.tags)}
-    title = item.title.casefold()
-    return [
-        name for _, name, weight, _ in ranking.interests if weight > 0 and (name.casefold() in own or name in title)
-    ]
-
-
-def _values(item: Item) -> dict[str, object]:
-    return {
-        "title": item.title,
-        "domain": item.domain,
-        "language": item.language,
-        "categories": list(item.categories),
-        "tags": list(item.tags),
-        "price": item.price,
-        "attributes": dict(item.attributes),
-    }
-
-
-def _content(item: Item, text: GeneratedText, generate: Generate) -> GeneratedContent:
-    language = generate.language or item.language
-    return GeneratedContent(
-        text=text.text,
-        source=text.source,
-        content_type=generate.content_type,
-        language="zh" if language == "zh" else "en",
-    )
-
-
-def _usage(texts: Sequence[GeneratedText | None]) -> Usage:
-    written = [text for text in texts if text is not None]
-    return Usage(
-        prompt_tokens=sum(text.prompt_tokens for text in written),
-        completion_tokens=sum(text.completion_tokens for text in written),
-    )
-
-
-def _new_id(prefix: str) -> str:
-    return f"{prefix}_{uuid.uuid4().hex}"
