@@ -55,6 +55,7 @@ class Deadline:
         """Seconds a stage may take when it may use this fraction of the whole; at most what is left."""
         return min(self.remaining_s(), self.timeout_s * fraction)
 
-    def check(self, what: str) -> None:
-        if self.remaining_s() <= 0:
+    def check(self, what: str, margin_s: float = 0.0) -> None:
+        """Raises `DeadlineExceeded` when no more than `margin_s` is left."""
+        if self.remaining_s() <= margin_s:
             raise DeadlineExceeded(f"{what}: the deadline of {self.timeout_s * 1000:.0f} ms has passed")

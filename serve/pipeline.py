@@ -4,34 +4,35 @@ import asyncio
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
 from interest.catalogue import Catalogue, CatalogueView
 from interest.clock import Clock
-from interest.errors import InvalidRequest, NotFound
+from interest.errors import InvalidRequest, NotFound, NotReady
 from interest.items import Item
 from interest.store.protocol import Impression
 from ranking.filters import compile_filter
 from serve.admission import Deadline
 from serve.config import ServerConfig
-from serve.generation.generator import GeneratedText
 from serve.metrics import TIERS
 from serve.popular import PopularItems
 from serve.ranker import BatchRanker, Query, Ranking, Stage, StageFailed
 from serve.replies import content, new_id, recommended, usage
 from serve.schema import (
     Generate,
+    GeneratedContent,
     GeneratedItem,
     Generation,
     GenerationRequest,
     Recommendation,
     RecommendationRequest,
     Tier,
+    Usage,
 )
-from serve.writer import ContentWriter
+from serve.writer import REPLY_MARGIN_S, ContentWriter
 
 RANKING_SHARE = 0.7  # of the deadline: what is left is for the reply, or for content
 
@@ -40,6 +41,15 @@ class ImpressionLog(Protocol):
     """Takes impressions without making the reply wait."""
 
     def put(self, impressions: Sequence[Impression]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of the texts of one request; `missing` whether one is that was asked for."""
+
+    contents: Sequence[GeneratedContent | None]  # one an item
+    usage: Usage = field(default_factory=Usage)
+    missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +138,16 @@ class Pipeline:
         deadline = Deadline(self.timeout_s(request.timeout_ms))
         served = await self._rank(query, request, deadline)
         items = _items_of(served.ranking, view)
-        texts, degraded = await self._write(request.generate, served.ranking, items, deadline)
-        return self._reply(request, served, items, texts, degraded)
+        written = await self._write(request.generate, served.ranking, items, deadline)
+        return self._reply(request, served, items, written)
 
     async def generate(self, request: GenerationRequest) -> Generation:
-        """Texts about the caller's items, written for our user."""
+        """Texts about the caller's items, written for our user.
+
+        Errors: `NotReady` when there is no generator or none answers, `DeadlineExceeded` without any text in time.
+        """
+        if not self._config.generation.enabled:
+            raise NotReady("generation: switched off in this server's config (generation.enabled)")
         deadline = Deadline(self.timeout_s(request.timeout_ms))
         view = self._catalogue.view()
         items = [_known_item(view, item_id) for item_id in request.item_ids]
@@ -140,20 +155,18 @@ class Pipeline:
         exclude = np.empty(0, dtype=np.int64)
         query = Query(request.user_id, len(items), now, math.nan, False, exclude)
         ranking = (await self._rank(query, None, deadline)).ranking
-        texts = await self._writer.write(items, ranking.interests, request.generate, deadline.remaining_s())
-        data = [
-            GeneratedItem(item_id=item.item_id, **content(item, text, request.generate).model_dump())
-            for item, text in zip(items, texts, strict=True)
-            if text is not None
-        ]
-        if not data:
-            deadline.check("generation")
+        written = await self._write(request.generate, ranking, items, deadline)
+        pairs = list(zip(items, written.contents, strict=True))
+        if not any(written.contents):
+            deadline.check("generation", REPLY_MARGIN_S)
+            raise NotReady("generation: the language model does not answer")
         return Generation(
             id=new_id("gen"),
             user_id=request.user_id,
-            data=data,
+            data=[GeneratedItem(item_id=item.item_id, **dict(text)) for item, text in pairs if text is not None],
+            missing=[item.item_id for item, text in pairs if text is None],
             model_versions=self._versions,
-            usage=usage(texts),
+            usage=written.usage,
         )
 
     def timeout_s(self, timeout_ms: int | None) -> float:
@@ -201,35 +214,38 @@ class Pipeline:
 
     async def _write(
         self, generate: Generate | None, ranking: Ranking, items: Sequence[Item], deadline: Deadline
-    ) -> tuple[list[GeneratedText | None], bool]:
-        """One text an item, and whether any is missing that was asked for."""
+    ) -> Written:
+        """One text an item, as far as the generator gives them in time."""
         if generate is None or not items:
-            return [None] * len(items), False
+            return Written([None] * len(items))
         if not self._config.generation.enabled:
-            return [None] * len(items), True
+            return Written([None] * len(items), missing=True)
         texts = await self._writer.write(items, ranking.interests, generate, deadline.remaining_s())
-        return texts, any(text is None for text in texts)
+        contents = [
+            content(text, generate.content_type, self._writer.language(item, generate)) if text else None
+            for item, text in zip(items, texts, strict=True)
+        ]
+        return Written(contents, usage(texts), missing=None in contents)
 
     def _reply(
         self,
         request: RecommendationRequest,
         served: Served,
         items: Sequence[Item],
-        texts: Sequence[GeneratedText | None],
-        degraded: bool,
+        written: Written,
     ) -> Recommendation:
-        tier: Tier = "no_generation" if degraded and served.tier == "full" else served.tier
+        tier: Tier = "no_generation" if written.missing and served.tier == "full" else served.tier
         return Recommendation(
             id=new_id("rec"),
             user_id=request.user_id,
             data=[
                 recommended(request, served.ranking, rank, item, text)
-                for rank, (item, text) in enumerate(zip(items, texts, strict=True))
+                for rank, (item, text) in enumerate(zip(items, written.contents, strict=True))
             ],
             tier=tier,
-            degraded=[*served.degraded, *(["generation"] if degraded else [])],
+            degraded=[*served.degraded, *(["generation"] if written.missing else [])],
             model_versions=self._versions,
-            usage=usage(texts),
+            usage=written.usage,
             timings_ms=dict(served.ranking.timings_ms) if "timings" in request.include else None,
         )
 

@@ -8,11 +8,11 @@ from interest.items import Item
 from ranking.sources import SOURCES
 from serve.generation.generator import GeneratedText
 from serve.ranker import Ranking
-from serve.schema import Generate, GeneratedContent, RecommendationRequest, RecommendedItem, Usage
+from serve.schema import ContentType, GeneratedContent, Language, RecommendationRequest, RecommendedItem, Usage
 
 
 def recommended(
-    request: RecommendationRequest, ranking: Ranking, rank: int, item: Item, text: GeneratedText | None
+    request: RecommendationRequest, ranking: Ranking, rank: int, item: Item, text: GeneratedContent | None
 ) -> RecommendedItem:
     """One item as it is shown, with what the request's `include` asks for; `rank` counts from 0."""
     parts = None
@@ -23,21 +23,15 @@ def recommended(
         rank=rank + 1,
         score=float(ranking.scores[rank]),
         score_parts=parts,
-        generated=content(item, text, request.generate) if text and request.generate else None,
+        generated=text,
         explanation=_explanation(item, ranking) if "explanation" in request.include else None,
         values=_values(item) if "values" in request.include else None,
     )
 
 
-def content(item: Item, text: GeneratedText, generate: Generate) -> GeneratedContent:
+def content(text: GeneratedText, content_type: ContentType, language: Language) -> GeneratedContent:
     """A text with what it is."""
-    language = generate.language or item.language
-    return GeneratedContent(
-        text=text.text,
-        source=text.source,
-        content_type=generate.content_type,
-        language="zh" if language == "zh" else "en",
-    )
+    return GeneratedContent(text=text.text, source=text.source, content_type=content_type, language=language)
 
 
 def usage(texts: Sequence[GeneratedText | None]) -> Usage:

@@ -102,6 +102,7 @@ class Generation(BaseModel):
     id: str
     user_id: str
     data: list[GeneratedItem]
+    missing: list[str] = []  # ids of items without a text: the generator was too slow for them
     model_versions: dict[str, str]
     usage: Usage
 

@@ -36,6 +36,8 @@ def test_a_deadline_gives_shares_and_says_when_it_has_passed() -> None:
     deadline.check("rank")
     with pytest.raises(DeadlineExceeded, match="rank: the deadline of 0 ms has passed"):
         Deadline(0.0).check("rank")
+    with pytest.raises(DeadlineExceeded):
+        deadline.check("rank", margin_s=11.0)
 
 
 def test_who_takes_several_permits_is_refused_when_so_many_are_not_free() -> None:
