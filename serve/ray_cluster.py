@@ -43,8 +43,11 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """What Ray's processes need to see when they start; `folder` holds sockets, merged metrics and HAProxy's files."""
+def environment(folder: Path, model: str) -> dict[str, str]:
+    """What Ray's processes need to see when they start; `folder` holds sockets, merged metrics and HAProxy's files.
+
+    The hub is closed to them when the language `model` is on this machine, unless the caller's own environment says.
+    """
     metrics = folder / "metrics"
     metrics.mkdir(parents=True, exist_ok=True)
     proxy = folder / "haproxy"
@@ -68,8 +71,8 @@ def environment(folder: Path) -> dict[str, str]:
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",  # replicas are the server: not to be starved by whatever else runs
         "OMP_NUM_THREADS": "1",
-        "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "1"),
         "PYTHONWARNINGS": "ignore",  # third-party ones in replicas; ours are errors in the tests
+        **_offline(model),
     }
 
 
@@ -84,7 +87,7 @@ def running(config: ServerConfig, http: HttpConfig) -> Iterator[str]:
     application = build_app(config)
     folder = Path(tempfile.mkdtemp(prefix="attune-"))
     before = dict(os.environ)
-    os.environ.update(environment(folder))
+    os.environ.update(environment(folder, config.generation.engine.model))
     try:
         _start_ray()
         ray.serve.start(proxy_location="HeadOnly", http_options={"host": http.host, "port": port})
@@ -99,6 +102,11 @@ def running(config: ServerConfig, http: HttpConfig) -> Iterator[str]:
             os.environ.clear()
             os.environ.update(before)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _offline(model: str) -> dict[str, str]:
+    local = model == "demo" or Path(model).is_dir()
+    return {"HF_HUB_OFFLINE": "1"} if local and "HF_HUB_OFFLINE" not in os.environ else {}
 
 
 def _start_ray() -> None:
