@@ -108,7 +108,7 @@ class TestGeneratorStage(GeneratorStage):
     __test__ = False
 
     def __init__(self, config: ServerConfig, engine: TemplateEngine) -> None:
-        super().__init__(config.generation)
+        super().__init__(config)
         self._generator = Generator(engine)
 
     async def load(self) -> None:
