@@ -148,6 +148,24 @@ class ItemBody(Body):
     attributes: dict[Name, Annotated[str, StringConstraints(max_length=1000)]] = Field({}, max_length=64)
 
 
+class ItemView(BaseModel):
+    """An item as it is stored: an import may hold more than the API takes."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    item_id: str
+    title: str
+    domain: str
+    language: str
+    categories: list[str]
+    tags: list[str]
+    text: str
+    price: float | None
+    created_at: float | None
+    available: bool
+    attributes: dict[str, str]
+
+
 class ItemPut(ItemBody):
     item_id: Id | None = None  # type: ignore[assignment]  # the path names it
 

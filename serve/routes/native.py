@@ -25,6 +25,7 @@ from serve.schema import (
     ItemPut,
     ItemsAccepted,
     ItemsBody,
+    ItemView,
     Recommendation,
     RecommendationBatch,
     RecommendationRequest,
@@ -158,13 +159,13 @@ def _add_items(router: APIRouter, api: Api) -> None:
         async with api.write(timeout_ms):
             return reply(await api.writes.items([item]))
 
-    @router.get("/v1/items/{item_id:path}", response_model=ItemBody)
+    @router.get("/v1/items/{item_id:path}", response_model=ItemView)
     async def get_item(item_id: ItemId, timeout_ms: TimeoutHeader = None) -> Response:
         async with api.read(timeout_ms):
             item = await asyncio.to_thread(api.reader.item, item_id)
         if item is None:
             raise NotFound(f"item_id={item_id!r}: no such item", "item_id")
-        return reply(ItemBody.model_validate(item, from_attributes=True))
+        return reply(ItemView.model_validate(item))
 
     @router.delete("/v1/items/{item_id:path}", status_code=204)
     async def delete_item(item_id: ItemId, timeout_ms: TimeoutHeader = None) -> Response:

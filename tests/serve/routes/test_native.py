@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from interest.errors import AttuneError
+from interest.items import Item
 from serve.config import GenerationConfig
 from serve.generation.generator import GeneratedText
 from serve.metrics import TIERS
@@ -163,6 +164,25 @@ async def test_a_new_item_is_recommended_within_two_seconds_and_a_deleted_one_no
         while await shown():
             await asyncio.sleep(0.05)
     assert (await server.client.delete("/v1/items/new-1")).status_code == 404
+
+
+async def test_an_item_larger_than_the_api_takes_can_be_read(server: Any) -> None:
+    item = Item(
+        item_id="imported",
+        title="t" * 1001,
+        language="",
+        categories=tuple(f"category {number}" for number in range(70)),
+        tags=("t" * 150,),
+        price=-1.0,
+        available=False,
+        attributes={"k" * 200: "v"},
+    )
+    await server.ingress._api.writes.store.put_items([item], None, "")
+    answer = await server.client.get("/v1/items/imported")
+    assert answer.status_code == 200, answer.text
+    view = answer.json()
+    assert (view["categories"], view["tags"], view["title"]) == (list(item.categories), list(item.tags), item.title)
+    assert (view["price"], view["attributes"]) == (-1.0, {"k" * 200: "v"})
 
 
 async def test_filters_exclusions_and_domains_hold_exactly(server: Any, home: Any) -> None:
