@@ -37,6 +37,8 @@ class DeploymentConfig(Settings):
     env: dict[str, str] = {}
     max_surge_percent: int = Field(0, ge=0, le=100)
     graceful_shutdown_timeout_s: float = Field(20, gt=0)
+    health_check_period_s: float = Field(10, gt=0)  # three failures in a row replace a replica
+    health_check_timeout_s: float = Field(30, gt=0)
 
 
 class StoreConfig(Settings):

@@ -53,6 +53,9 @@ class IngressReplica:
     async def check_health(self) -> None:
         await self._ingress.check_health()
 
+    async def __del__(self) -> None:
+        await self._ingress.close()
+
 
 def stage_of(name: str, handle: DeploymentHandle) -> Stage:
     """The deployment as a callable from tensors to tensors that raises our own errors.
