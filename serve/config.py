@@ -135,7 +135,7 @@ class HttpConfig(Settings):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
-    request_timeout_s: float | None = None
+    request_timeout_s: float | None = Field(None, gt=0)  # Ray's own; a request's deadline is in `limits`
 
 
 def parse_config(raw: Any, source: str) -> ServerConfig:

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from interest.store.protocol import Impression
 from ranking.filters import compile_filter
 from serve.admission import Deadline
 from serve.config import ServerConfig
+from serve.generation.generator import GeneratedText
 from serve.metrics import TIERS
 from serve.popular import PopularItems
 from serve.ranker import BatchRanker, Query, Ranking, Stage, StageFailed
@@ -50,6 +52,7 @@ class Written:
     contents: Sequence[GeneratedContent | None]  # one an item
     usage: Usage = field(default_factory=Usage)
     missing: bool = False
+    timings_ms: Mapping[str, float] = field(default_factory=dict)  # empty when no text was asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,23 +212,25 @@ class Pipeline:
         except StageFailed as error:
             return Served(self._popular.ranking(query), "popular", (error.stage,))
         if request is not None and request.strict_user and not ranking.known:
-            raise NotFound(f"user_id={request.user_id!r}: nothing is known of this user", "user_id")
+            raise NotFound("user_id: nothing is known of this user", "user_id")
         return Served(ranking, "full" if ranking.known else "cold_start")
 
     async def _write(
         self, generate: Generate | None, ranking: Ranking, items: Sequence[Item], deadline: Deadline
     ) -> Written:
         """One text an item, as far as the generator gives them in time."""
-        if generate is None or not items:
+        if generate is None:
             return Written([None] * len(items))
-        if not self._config.generation.enabled:
-            return Written([None] * len(items), missing=True)
-        texts = await self._writer.write(items, ranking.interests, generate, deadline.remaining_s())
+        start = time.perf_counter()
+        texts: Sequence[GeneratedText | None] = [None] * len(items)
+        if items and self._config.generation.enabled:
+            texts = await self._writer.write(items, ranking.interests, generate, deadline.remaining_s())
         contents = [
             content(text, generate.content_type, self._writer.language(item, generate)) if text else None
             for item, text in zip(items, texts, strict=True)
         ]
-        return Written(contents, usage(texts), missing=None in contents)
+        timings = {"generate": round(1000 * (time.perf_counter() - start), 3)}
+        return Written(contents, usage(texts), None in contents, timings)
 
     def _reply(
         self,
@@ -246,7 +251,7 @@ class Pipeline:
             degraded=[*served.degraded, *(["generation"] if written.missing else [])],
             model_versions=self._versions,
             usage=written.usage,
-            timings_ms=dict(served.ranking.timings_ms) if "timings" in request.include else None,
+            timings_ms={**served.ranking.timings_ms, **written.timings_ms} if "timings" in request.include else None,
         )
 
     def _record(self, request: RecommendationRequest, reply: Recommendation) -> None:

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import ray
 import ray.serve
@@ -90,7 +91,7 @@ def running(config: ServerConfig, http: HttpConfig) -> Iterator[str]:
     os.environ.update(environment(folder, config.generation.engine.model))
     try:
         _start_ray()
-        ray.serve.start(proxy_location="HeadOnly", http_options={"host": http.host, "port": port})
+        ray.serve.start(proxy_location="HeadOnly", http_options=_http_options(http, port))
         ray.serve.run(application, name=APPLICATION, route_prefix="/")
         yield f"http://{http.host}:{port}"
     finally:
@@ -102,6 +103,11 @@ def running(config: ServerConfig, http: HttpConfig) -> Iterator[str]:
             os.environ.clear()
             os.environ.update(before)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _http_options(http: HttpConfig, port: int) -> dict[str, Any]:
+    """The caller's options with the port that was settled on."""
+    return {**http.model_dump(), "port": port}
 
 
 def _offline(model: str) -> dict[str, str]:

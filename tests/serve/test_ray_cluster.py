@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from serve.config import Limits
-from serve.ray_cluster import environment
+from serve.config import HttpConfig, Limits
+from serve.ray_cluster import _http_options, environment
 
 
 def test_messages_between_deployments_may_be_larger_than_the_largest_body(tmp_path: Path) -> None:
@@ -24,3 +24,10 @@ def test_the_hub_is_closed_for_a_model_on_this_machine_only(tmp_path: Path, monk
 def test_what_the_caller_says_about_the_hub_stands(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     assert "HF_HUB_OFFLINE" not in environment(tmp_path, model)
+
+
+def test_every_http_option_reaches_ray() -> None:
+    from ray.serve.config import HTTPOptions
+
+    told = HTTPOptions(**_http_options(HttpConfig(host="127.0.0.2", port=0, request_timeout_s=7.5), 8123))
+    assert (told.host, told.port, told.request_timeout_s) == ("127.0.0.2", 8123, 7.5)

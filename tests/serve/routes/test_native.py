@@ -55,9 +55,17 @@ async def test_a_known_user_gets_the_full_tier_with_generated_text(server: Any, 
     assert scores == sorted(scores, reverse=True)
     assert all(item["generated"]["text"] and item["generated"]["source"] == "model" for item in reply["data"])
     assert reply["usage"] == {"prompt_tokens": 100, "completion_tokens": 50}
-    assert set(reply["timings_ms"]) == {"interest", "retrieve", "rank"}
+    assert set(reply["timings_ms"]) == {"interest", "retrieve", "rank", "generate"}
     assert reply["model_versions"]["release"] == server.config.release
     assert any(item["score_parts"] for item in reply["data"])
+
+
+async def test_the_time_of_generation_is_told_when_text_was_asked_for_even_if_there_is_none(server: Any) -> None:
+    server.broken["generator"] = AttuneError("engine dead")
+    asked = await recommend(server, user_id="u", count=2, generate={}, include=["timings"])
+    assert set(asked["timings_ms"]) == {"interest", "retrieve", "rank", "generate"}
+    plain = await recommend(server, user_id="u", count=2, include=["timings"])
+    assert set(plain["timings_ms"]) == {"interest", "retrieve", "rank"}
 
 
 async def test_equal_requests_are_answered_equally_and_an_event_changes_the_very_next_answer(
@@ -443,6 +451,30 @@ async def test_every_other_refusal_has_the_same_envelope(server: Any) -> None:
     ):
         assert answer.status_code == status, answer.text
         assert error_of(answer)["message"]
+
+
+async def test_no_error_and_no_log_line_holds_a_users_id(
+    server: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    strict = {"user_id": "jane@example.org", "strict_user": True}
+    for answer in (
+        await server.client.get("/v1/users/jane@example.org"),
+        await server.client.post("/v1/recommendations", json=strict),
+        await server.client.post("/v1/recommendations:batch", json={"requests": [strict]}),
+        await server.client.get("/v2/users/jane@example.org"),
+        await server.client.post("/v1/users/jane@example.org/interests"),
+    ):
+        assert answer.status_code in (404, 405)
+        assert "jane" not in answer.text
+
+    async def breaks(*anything: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(asyncio, "to_thread", breaks)
+    answer = await server.client.get("/v1/users/jane@example.org")
+    assert answer.status_code == 500
+    assert "GET /v1/users/{user_id" in caplog.text  # the template
+    assert "jane" not in caplog.text + answer.text
 
 
 async def test_request_ids_come_back_and_times_are_told(server: Any) -> None:
