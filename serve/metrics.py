@@ -1,7 +1,8 @@
 """Prometheus metrics: one file a process in a shared folder, merged over the replicas of a node when asked for.
 
-`PROMETHEUS_MULTIPROC_DIR` must be in the environment before this module is imported (serve/ray_cluster.py and the
-Serve config see to it); without it the metrics are those of this process alone.
+`PROMETHEUS_MULTIPROC_DIR` must be in the environment before this module is imported: serve/ray_cluster.py sees to it
+for a server of its own, `attune ray-env` for the nodes of a cluster. Without it the metrics are those of this process
+alone.
 """
 
 import os

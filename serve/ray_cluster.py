@@ -44,18 +44,34 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def environment(folder: Path, model: str) -> dict[str, str]:
-    """What Ray's processes need to see when they start; `folder` holds sockets, merged metrics and HAProxy's files.
-
-    The hub is closed to them when the language `model` is on this machine, unless the caller's own environment says.
-    """
-    metrics = folder / "metrics"
+def node_environment(metrics: Path) -> dict[str, str]:
+    """What every node's Ray processes need to see when they start; makes the folder where their metrics are merged."""
     metrics.mkdir(parents=True, exist_ok=True)
-    proxy = folder / "haproxy"
-    proxy.mkdir(exist_ok=True)
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HAPROXY_RETRIES": "3",  # safe: every write carries an idempotency key
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
+        "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MAX_MESSAGE_BYTES),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics.resolve()),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",  # replicas are the server: not to be starved by whatever else runs
+        "OMP_NUM_THREADS": "1",
+        "PYTHONWARNINGS": "ignore",  # third-party ones in replicas; ours are errors in the tests
+    }
+
+
+def environment(folder: Path, model: str) -> dict[str, str]:
+    """`node_environment` for a server beside others on this machine; `folder` holds its sockets, metrics and HAProxy.
+
+    The hub is closed to it when the language `model` is on this machine, unless the caller's own environment says.
+    """
+    proxy = folder / "haproxy"
+    proxy.mkdir(parents=True, exist_ok=True)
+    return {
+        **node_environment(folder / "metrics"),
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(_local_haproxy(proxy)),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(proxy / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(proxy / "admin.sock"),
@@ -63,16 +79,6 @@ def environment(folder: Path, model: str) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(proxy / "server-state"),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
-        "RAY_SERVE_HAPROXY_RETRIES": "3",  # safe: every write carries an idempotency key
-        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
-        "RAY_SERVE_HAPROXY_NBTHREAD": "1",
-        "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MAX_MESSAGE_BYTES),
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
-        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_worker_niceness": "0",  # replicas are the server: not to be starved by whatever else runs
-        "OMP_NUM_THREADS": "1",
-        "PYTHONWARNINGS": "ignore",  # third-party ones in replicas; ours are errors in the tests
         **_offline(model),
     }
 

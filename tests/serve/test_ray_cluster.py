@@ -1,11 +1,14 @@
 """What Ray's processes are told, without starting any."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from serve.cli import app
 from serve.config import HttpConfig, Limits
-from serve.ray_cluster import _http_options, environment
+from serve.ray_cluster import _http_options, environment, node_environment
 
 
 def test_messages_between_deployments_may_be_larger_than_the_largest_body(tmp_path: Path) -> None:
@@ -31,3 +34,17 @@ def test_every_http_option_reaches_ray() -> None:
 
     told = HTTPOptions(**_http_options(HttpConfig(host="127.0.0.2", port=0, request_timeout_s=7.5), 8123))
     assert (told.host, told.port, told.request_timeout_s) == ("127.0.0.2", 8123, 7.5)
+
+
+def test_ray_env_gives_a_shell_what_every_node_needs_and_nothing_of_this_machine(tmp_path: Path) -> None:
+    metrics = tmp_path / "all metrics"
+    printed = CliRunner().invoke(app, ["ray-env", "--metrics", str(metrics)])
+    assert printed.exit_code == 0, printed.output
+    shell = ["env", "-i", "sh", "-c", 'eval "$1"; env', "sh", printed.output]
+    seen = dict(line.split("=", 1) for line in subprocess.check_output(shell, text=True).splitlines())
+    wanted = node_environment(metrics)
+    assert wanted.items() <= seen.items()
+    assert metrics.is_dir()
+    own = environment(tmp_path, "demo")
+    assert {**own, **wanted} == {**own, "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
+    assert not any(name.endswith(("_PATH", "_LOC", "_PORT", "_BASE", "_FILE")) for name in wanted)
