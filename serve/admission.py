@@ -19,16 +19,17 @@ class Permits:
         self._released_at: deque[float] = deque(maxlen=window)  # perf_counter seconds
 
     @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Raises `Overloaded` when every permit is taken."""
-        if self.in_flight >= self.limit:
+    def hold(self, permits: int = 1) -> Iterator[None]:
+        """Raises `Overloaded` when so many are not free. Who wants more than there are is let in alone."""
+        taken = max(1, min(permits, self.limit))
+        if self.in_flight + taken > self.limit:
             raise Overloaded(f"{self.in_flight} requests in flight: the limit is {self.limit}", self.retry_after_s())
-        self.in_flight += 1
+        self.in_flight += taken
         try:
             yield
         finally:
-            self.in_flight -= 1
-            self._released_at.append(time.perf_counter())
+            self.in_flight -= taken
+            self._released_at.extend([time.perf_counter()] * taken)
 
     def retry_after_s(self) -> float:
         """Seconds until about a tenth of the permits will be free at the rate at which they came back lately."""
@@ -45,15 +46,16 @@ class Deadline:
 
     def __init__(self, timeout_s: float) -> None:
         self.timeout_s = timeout_s
-        self._expires = time.perf_counter() + timeout_s
+        self.expires = time.perf_counter() + timeout_s  # perf_counter seconds
 
     def remaining_s(self) -> float:
-        return self._expires - time.perf_counter()
+        return self.expires - time.perf_counter()
 
     def share_s(self, fraction: float) -> float:
         """Seconds a stage may take when it may use this fraction of the whole; at most what is left."""
         return min(self.remaining_s(), self.timeout_s * fraction)
 
-    def check(self, what: str) -> None:
-        if self.remaining_s() <= 0:
+    def check(self, what: str, margin_s: float = 0.0) -> None:
+        """Raises `DeadlineExceeded` when no more than `margin_s` is left."""
+        if self.remaining_s() <= margin_s:
             raise DeadlineExceeded(f"{what}: the deadline of {self.timeout_s * 1000:.0f} ms has passed")

@@ -37,6 +37,8 @@ def _options(deployment: DeploymentConfig) -> dict[str, Any]:
         "max_ongoing_requests": deployment.max_ongoing_requests,
         "max_surge_percent": deployment.max_surge_percent,
         "graceful_shutdown_timeout_s": deployment.graceful_shutdown_timeout_s,
+        "health_check_period_s": deployment.health_check_period_s,
+        "health_check_timeout_s": deployment.health_check_timeout_s,
         "ray_actor_options": actor,
     }
     if deployment.autoscaling is None:

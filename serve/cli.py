@@ -62,6 +62,16 @@ def serve(
     serve_config(console, config, port)
 
 
+@app.command("ray-env")
+def ray_env(
+    metrics: Annotated[Path, typer.Option(help="Folder of this node, made if missing.")] = Path("/tmp/attune-metrics"),
+) -> None:
+    """Print what `ray start` needs in its environment on every node: eval "$(attune ray-env)"; ray start ..."""
+    from serve.commands.server import export_lines
+
+    typer.echo(export_lines(metrics))
+
+
 @app.command()
 def run(
     data: Annotated[str, typer.Option(help="Folder with items and events; empty: a synthetic world.")] = "",

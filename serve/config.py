@@ -37,6 +37,8 @@ class DeploymentConfig(Settings):
     env: dict[str, str] = {}
     max_surge_percent: int = Field(0, ge=0, le=100)
     graceful_shutdown_timeout_s: float = Field(20, gt=0)
+    health_check_period_s: float = Field(10, gt=0)  # three failures in a row replace a replica
+    health_check_timeout_s: float = Field(30, gt=0)
 
 
 class StoreConfig(Settings):
@@ -65,6 +67,7 @@ class Limits(Settings):
     max_excluded: int = Field(10_000, ge=1)
     max_body_bytes: int = Field(8 * 2**20, ge=1)
     permits: int = Field(256, ge=1)  # requests in flight per ingress replica; more are answered 429
+    write_permits: int = Field(512, ge=1)  # the same for writes, and for reads of users and items
     default_timeout_ms: int = Field(10_000, ge=1)
     max_timeout_ms: int = Field(60_000, ge=1)
 
@@ -132,7 +135,7 @@ class HttpConfig(Settings):
 
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
-    request_timeout_s: float | None = None
+    request_timeout_s: float | None = Field(None, gt=0)  # Ray's own; a request's deadline is in `limits`
 
 
 def parse_config(raw: Any, source: str) -> ServerConfig:

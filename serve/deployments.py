@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import ray.serve
 from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
-from ray.serve.handle import DeploymentHandle
+from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
 from interest.batch import Tensors
 from interest.errors import AttuneError, NotReady, Overloaded
@@ -53,6 +53,9 @@ class IngressReplica:
     async def check_health(self) -> None:
         await self._ingress.check_health()
 
+    async def __del__(self) -> None:
+        await self._ingress.close()
+
 
 def stage_of(name: str, handle: DeploymentHandle) -> Stage:
     """The deployment as a callable from tensors to tensors that raises our own errors.
@@ -75,19 +78,29 @@ def stage_of(name: str, handle: DeploymentHandle) -> Stage:
 
 
 async def _once(name: str, handle: DeploymentHandle, tensors: Tensors) -> Tensors:
-    response = handle.infer.remote(tensors)
+    """Raises our own errors, and `RayActorError` for a replica that died; nothing else leaves but a cancellation."""
     try:
-        answer: Tensors = await response
-        return answer
-    except asyncio.CancelledError:
-        response.cancel()  # Ray does not, and the replica would work on for nobody
-        raise
+        return await _answer_of(handle.infer.remote(tensors))
     except RayTaskError as error:
         raise _own(name, error) from error
     except BackPressureError as error:
         raise Overloaded(f"{name}: its queue is full") from error
     except DeploymentUnavailableError as error:
         raise NotReady(f"{name}: no replica is healthy") from error
+    except (AttuneError, RayActorError):
+        raise
+    except Exception as error:  # Ray's and gRPC's own trouble, of many classes (a message too long, a broken channel)
+        log.exception("calling %s failed", name)
+        raise AttuneError(f"{name}: {type(error).__name__}") from error
+
+
+async def _answer_of(response: DeploymentResponse) -> Tensors:
+    try:
+        answer: Tensors = await response
+        return answer
+    except asyncio.CancelledError:
+        response.cancel()  # Ray does not, and the replica would work on for nobody
+        raise
 
 
 def _own(name: str, error: RayTaskError) -> AttuneError:

@@ -24,8 +24,8 @@ from serve.impressions import ImpressionWriter
 from serve.pipeline import Pipeline
 from serve.popular import PopularItems
 from serve.ranker import Stage
+from serve.routes.api import Api, Readiness
 from serve.routes.app import ASGIApp, create_app
-from serve.routes.native import Api, Readiness
 from serve.schema import Generate, RecommendationRequest
 from serve.startup import clock_of, model_versions
 from serve.store_commands import StoreClient
@@ -105,6 +105,7 @@ class Ingress:
             reader=self._reader,
             catalogue=self._catalogue,
             permits=Permits(config.limits.permits),
+            write_permits=Permits(config.limits.write_permits),
             readiness=self._readiness,
             limits=config.limits,
             version={"attune": package_version("attune"), **versions},
@@ -120,6 +121,9 @@ class Ingress:
                 reply = await self._api.pipeline.answer(request)
             except AttuneError as error:
                 self._readiness.reason = f"warming up: {error.message}"
+            except Exception as error:  # whatever it is: an ingress that stops trying is never ready
+                log.exception("the warm-up failed; trying again")
+                self._readiness.reason = f"warming up: {type(error).__name__}"
             else:
                 self._readiness.reason = f"warming up: {', '.join(reply.degraded)} not ready yet"
                 self._readiness.ready = not reply.degraded

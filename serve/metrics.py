@@ -1,14 +1,17 @@
 """Prometheus metrics: one file a process in a shared folder, merged over the replicas of a node when asked for.
 
-`PROMETHEUS_MULTIPROC_DIR` must be in the environment before this module is imported (serve/ray_cluster.py and the
-Serve config see to it); without it the metrics are those of this process alone.
+`PROMETHEUS_MULTIPROC_DIR` must be in the environment before this module is imported: serve/ray_cluster.py sees to it
+for a server of its own, `attune ray-env` for the nodes of a cluster. Without it the metrics are those of this process
+alone.
 """
 
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import psutil
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client import generate_latest as _generate_latest
 from prometheus_client import multiprocess as _multiprocess
@@ -58,12 +61,15 @@ def render() -> bytes:
     """The exposition text of every live process that shares this node's folder."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return _generate_latest(REGISTRY)
+    _forget_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
     registry = CollectorRegistry()
     _multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
     return _generate_latest(registry)
 
 
-def forget_process(pid: int) -> None:
-    """Drop the live gauges of a process that ended."""
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        _multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
+def _forget_the_dead(folder: Path) -> None:
+    """Remove the live gauges of processes that are gone: one that was killed could not do it, and counts for ever."""
+    for path in folder.glob("gauge_live*_*.db"):
+        pid = path.stem.rpartition("_")[2]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            path.unlink(missing_ok=True)  # another replica may be rendering too

@@ -3,26 +3,26 @@
 import asyncio
 import math
 import time
-import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
 
 from interest.catalogue import Catalogue, CatalogueView
 from interest.clock import Clock
-from interest.errors import InvalidRequest, NotFound
+from interest.errors import InvalidRequest, NotFound, NotReady
 from interest.items import Item
 from interest.store.protocol import Impression
 from ranking.filters import compile_filter
-from ranking.sources import SOURCES
 from serve.admission import Deadline
 from serve.config import ServerConfig
 from serve.generation.generator import GeneratedText
 from serve.metrics import TIERS
 from serve.popular import PopularItems
 from serve.ranker import BatchRanker, Query, Ranking, Stage, StageFailed
+from serve.replies import content, new_id, recommended, usage
 from serve.schema import (
     Generate,
     GeneratedContent,
@@ -31,12 +31,11 @@ from serve.schema import (
     GenerationRequest,
     Recommendation,
     RecommendationRequest,
-    RecommendedItem,
     Tier,
     Usage,
 )
 from serve.startup import candidates_of
-from serve.writer import ContentWriter
+from serve.writer import REPLY_MARGIN_S, ContentWriter
 
 CATCH_UP_S, CATCH_UP_STEP_S = 1.0, 0.02  # how long, and how often asked, for an item that other replicas know already
 RANKING_SHARE = 0.7  # of the deadline: what is left is for the reply, or for content
@@ -46,6 +45,16 @@ class ImpressionLog(Protocol):
     """Takes impressions without making the reply wait."""
 
     def put(self, impressions: Sequence[Impression]) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of the texts of one request; `missing` whether one is that was asked for."""
+
+    contents: Sequence[GeneratedContent | None]  # one an item
+    usage: Usage = field(default_factory=Usage)
+    missing: bool = False
+    timings_ms: Mapping[str, float] = field(default_factory=dict)  # empty when no text was asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,21 +103,55 @@ class Pipeline:
         """1 check, 2-4 rank in a batch with others, 5 write, 6 reply; what is shown is logged and counted."""
         requested_at = time.time()
         reply = await self.answer(request)
-        self._log_impressions(request, reply, requested_at)
-        TIERS.labels(reply.tier).inc()
+        self._record(request, reply, requested_at)
         return reply
+
+    async def recommend_all(self, requests: Sequence[RecommendationRequest]) -> list[Recommendation]:
+        """`recommend` for many at once, all or nothing: the first error ends the others, and nothing is logged then.
+
+        A refused request is named in the error (`requests.3.count`), before any of them is computed.
+        """
+        requested_at = time.time()
+        view = self._catalogue.view()
+        queries = []
+        for position, request in enumerate(requests):
+            with _naming(position):
+                queries.append(self._query(request, view))
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [
+                    group.create_task(self._answer_one(position, request, query))
+                    for position, (request, query) in enumerate(zip(requests, queries, strict=True))
+                ]
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        replies = [task.result() for task in tasks]
+        for request, reply in zip(requests, replies, strict=True):
+            self._record(request, reply, requested_at)
+        return replies
 
     async def answer(self, request: RecommendationRequest) -> Recommendation:
         """The reply alone, leaving no trace in log or counters (the warm-up asks this way)."""
+        return await self._answer(request, self._query(request, self._catalogue.view()))
+
+    async def _answer_one(self, position: int, request: RecommendationRequest, query: Query) -> Recommendation:
+        with _naming(position):
+            return await self._answer(request, query)
+
+    async def _answer(self, request: RecommendationRequest, query: Query) -> Recommendation:
         deadline = Deadline(self.timeout_s(request.timeout_ms))
-        query = self._query(request, self._catalogue.view())
         served = await self._rank(query, request, deadline)
         served, items = await self._items_of(served, deadline)
-        texts, degraded = await self._write(request.generate, served.ranking, items, deadline)
-        return self._reply(request, served, items, texts, degraded)
+        written = await self._write(request.generate, served.ranking, items, deadline)
+        return self._reply(request, served, items, written)
 
     async def generate(self, request: GenerationRequest) -> Generation:
-        """Texts about the caller's items, written for our user."""
+        """Texts about the caller's items, written for our user.
+
+        Errors: `NotReady` when there is no generator or none answers, `DeadlineExceeded` without any text in time.
+        """
+        if not self._config.generation.enabled:
+            raise NotReady("generation: switched off in this server's config (generation.enabled)")
         deadline = Deadline(self.timeout_s(request.timeout_ms))
         view = self._catalogue.view()
         items = [_known_item(view, item_id) for item_id in request.item_ids]
@@ -116,20 +159,18 @@ class Pipeline:
         exclude = np.empty(0, dtype=np.int64)
         query = Query(request.user_id, len(items), now, math.nan, False, exclude)
         ranking = (await self._rank(query, None, deadline)).ranking
-        texts = await self._writer.write(items, ranking.interests, request.generate, deadline.remaining_s())
-        data = [
-            GeneratedItem(item_id=item.item_id, **_content(item, text, request.generate).model_dump())
-            for item, text in zip(items, texts, strict=True)
-            if text is not None
-        ]
-        if not data:
-            deadline.check("generation")
+        written = await self._write(request.generate, ranking, items, deadline)
+        pairs = list(zip(items, written.contents, strict=True))
+        if not any(written.contents):
+            deadline.check("generation", REPLY_MARGIN_S)
+            raise NotReady("generation: the language model does not answer")
         return Generation(
-            id=_new_id("gen"),
+            id=new_id("gen"),
             user_id=request.user_id,
-            data=data,
+            data=[GeneratedItem(item_id=item.item_id, **dict(text)) for item, text in pairs if text is not None],
+            missing=[item.item_id for item, text in pairs if text is None],
             model_versions=self._versions,
-            usage=_usage(texts),
+            usage=written.usage,
         )
 
     def timeout_s(self, timeout_ms: int | None) -> float:
@@ -164,6 +205,7 @@ class Pipeline:
 
     async def _rank(self, query: Query, request: RecommendationRequest | None, deadline: Deadline) -> Served:
         """The learned ranking, or recent popularity when a stage fails or takes too long."""
+        query = replace(query, expires=deadline.expires)
         try:
             ranking = await asyncio.wait_for(self._ranker.rank(query), deadline.share_s(RANKING_SHARE))
         except TimeoutError:
@@ -171,19 +213,25 @@ class Pipeline:
         except StageFailed as error:
             return Served(self._popular.ranking(query), "popular", (error.stage,))
         if request is not None and request.strict_user and not ranking.known:
-            raise NotFound(f"user_id={request.user_id!r}: nothing is known of this user", "user_id")
+            raise NotFound("user_id: nothing is known of this user", "user_id")
         return Served(ranking, "full" if ranking.known else "cold_start")
 
     async def _write(
         self, generate: Generate | None, ranking: Ranking, items: Sequence[Item], deadline: Deadline
-    ) -> tuple[list[GeneratedText | None], bool]:
-        """One text an item, and whether any is missing that was asked for."""
-        if generate is None or not items:
-            return [None] * len(items), False
-        if not self._config.generation.enabled:
-            return [None] * len(items), True
-        texts = await self._writer.write(items, ranking.interests, generate, deadline.remaining_s())
-        return texts, any(text is None for text in texts)
+    ) -> Written:
+        """One text an item, as far as the generator gives them in time."""
+        if generate is None:
+            return Written([None] * len(items))
+        start = time.perf_counter()
+        texts: Sequence[GeneratedText | None] = [None] * len(items)
+        if items and self._config.generation.enabled:
+            texts = await self._writer.write(items, ranking.interests, generate, deadline.remaining_s())
+        contents = [
+            content(text, generate.content_type, self._writer.language(item, generate)) if text else None
+            for item, text in zip(items, texts, strict=True)
+        ]
+        timings = {"generate": round(1000 * (time.perf_counter() - start), 3)}
+        return Written(contents, usage(texts), None in contents, timings)
 
     async def _items_of(self, served: Served, deadline: Deadline) -> tuple[Served, list[Item]]:
         """The ranked items, as far as they still exist.
@@ -208,25 +256,26 @@ class Pipeline:
         request: RecommendationRequest,
         served: Served,
         items: Sequence[Item],
-        texts: Sequence[GeneratedText | None],
-        degraded: bool,
+        written: Written,
     ) -> Recommendation:
-        tier: Tier = "no_generation" if degraded and served.tier == "full" else served.tier
+        tier: Tier = "no_generation" if written.missing and served.tier == "full" else served.tier
         return Recommendation(
-            id=_new_id("rec"),
+            id=new_id("rec"),
             user_id=request.user_id,
             data=[
-                _recommended(request, served.ranking, rank, item, text)
-                for rank, (item, text) in enumerate(zip(items, texts, strict=True))
+                recommended(request, served.ranking, rank, item, text)
+                for rank, (item, text) in enumerate(zip(items, written.contents, strict=True))
             ],
             tier=tier,
-            degraded=[*served.degraded, *(["generation"] if degraded else [])],
+            degraded=[*served.degraded, *(["generation"] if written.missing else [])],
             model_versions=self._versions,
-            usage=_usage(texts),
-            timings_ms=dict(served.ranking.timings_ms) if "timings" in request.include else None,
+            usage=written.usage,
+            timings_ms={**served.ranking.timings_ms, **written.timings_ms} if "timings" in request.include else None,
         )
 
-    def _log_impressions(self, request: RecommendationRequest, reply: Recommendation, requested_at: float) -> None:
+    def _record(self, request: RecommendationRequest, reply: Recommendation, requested_at: float) -> None:
+        """What leaves here is counted, and logged as shown."""
+        TIERS.labels(reply.tier).inc()
         if request.as_of is not None:
             return  # an evaluation is not a person looking
         now = self._clock.now()
@@ -257,68 +306,18 @@ class Pipeline:
         return self._domain_of[1]
 
 
+@contextmanager
+def _naming(position: int) -> Iterator[None]:
+    """A refusal inside says which request of a batch it is about."""
+    try:
+        yield
+    except (InvalidRequest, NotFound) as error:
+        place = f"requests.{position}"
+        raise type(error)(f"{place}.{error.message}", f"{place}.{error.param}" if error.param else place) from error
+
+
 def _known_item(view: CatalogueView, item_id: str) -> Item:
     row = view.row_of_id(item_id)
     if row is None:
         raise NotFound(f"item_id={item_id!r}: no such item", "item_ids")
     return view.items[row]
-
-
-def _recommended(
-    request: RecommendationRequest, ranking: Ranking, rank: int, item: Item, text: GeneratedText | None
-) -> RecommendedItem:
-    parts = None
-    if "scores" in request.include:
-        parts = {name: float(v) for name, v in zip(SOURCES, ranking.parts[rank], strict=True) if not math.isnan(v)}
-    return RecommendedItem(
-        item_id=item.item_id,
-        rank=rank + 1,
-        score=float(ranking.scores[rank]),
-        score_parts=parts,
-        generated=_content(item, text, request.generate) if text and request.generate else None,
-        explanation=_explanation(item, ranking) if "explanation" in request.include else None,
-        values=_values(item) if "values" in request.include else None,
-    )
-
-
-def _explanation(item: Item, ranking: Ranking) -> list[str]:
-    """The user's interests that the item answers, heaviest first."""
-    own = {name.casefold() for name in (*item.categories, *item.tags)}
-    title = item.title.casefold()
-    return [
-        name for _, name, weight, _ in ranking.interests if weight > 0 and (name.casefold() in own or name in title)
-    ]
-
-
-def _values(item: Item) -> dict[str, object]:
-    return {
-        "title": item.title,
-        "domain": item.domain,
-        "language": item.language,
-        "categories": list(item.categories),
-        "tags": list(item.tags),
-        "price": item.price,
-        "attributes": dict(item.attributes),
-    }
-
-
-def _content(item: Item, text: GeneratedText, generate: Generate) -> GeneratedContent:
-    language = generate.language or item.language
-    return GeneratedContent(
-        text=text.text,
-        source=text.source,
-        content_type=generate.content_type,
-        language="zh" if language == "zh" else "en",
-    )
-
-
-def _usage(texts: Sequence[GeneratedText | None]) -> Usage:
-    written = [text for text in texts if text is not None]
-    return Usage(
-        prompt_tokens=sum(text.prompt_tokens for text in written),
-        completion_tokens=sum(text.completion_tokens for text in written),
-    )
-
-
-def _new_id(prefix: str) -> str:
-    return f"{prefix}_{uuid.uuid4().hex}"

@@ -1,5 +1,6 @@
 """Stages 2 to 4 on a batch of users: interest lookup, candidate retrieval, reranking; one call per stage per batch."""
 
+import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -31,6 +32,7 @@ class Query:
     domain: str = ""
     language: str = ""
     filter: str = ""
+    expires: float = math.inf  # perf_counter seconds: nobody waits for the answer after it
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +81,34 @@ class BatchRanker:
         await self._batcher.close()
 
     async def rank_batch(self, queries: Sequence[Query]) -> list[Ranking | Exception]:
-        """All queries in one pass; every stage sees the same users in the same order."""
+        """All queries in one pass; every stage sees the same users in the same order.
+
+        A batch lives as long as the most patient of its queries: a stage that hangs must not hold its slot for ever.
+        """
         BATCH_SIZE.observe(len(queries))
+        expires = max(query.expires for query in queries)
         marks = [time.perf_counter()]
         release = np.array([self._release], dtype=object)
-        found = await self._call("interest", {"release": release, **_users(queries)}, marks)
+        found = await self._call("interest", {"release": release, **_users(queries)}, marks, expires)
         users = {name: array for name, array in found.items() if not name.startswith("reply_")}
         requests = _requests(queries, self._candidates).to_tensors()
-        candidates = await self._call("retriever", {"release": release, **users, **requests}, marks)
+        candidates = await self._call("retriever", {"release": release, **users, **requests}, marks, expires)
         wanted = np.array([query.count for query in queries], dtype=np.int64)
-        ranked = await self._call("reranker", {"release": release, **users, **candidates, "wanted": wanted}, marks)
+        listed = {"release": release, **users, **candidates, "wanted": wanted}
+        ranked = await self._call("reranker", listed, marks, expires)
         timings = {
             name: round(1000 * (after - before), 3)
             for name, (before, after) in zip(("interest", "retrieve", "rank"), pairwise(marks), strict=True)
         }
         return _split(queries, found, RankedBatch.from_tensors(ranked), timings)
 
-    async def _call(self, stage: str, tensors: Tensors, marks: list[float]) -> Tensors:
+    async def _call(self, stage: str, tensors: Tensors, marks: list[float], expires: float) -> Tensors:
         try:
             with stage_timer(stage):
-                answer = await self._stages[stage](tensors)
+                async with asyncio.timeout(expires - time.perf_counter()):
+                    answer = await self._stages[stage](tensors)
+        except TimeoutError as error:
+            raise StageFailed(stage, "no answer while anyone waited for it") from error
         except Exception as error:  # every kind of failure of a stage is one kind of failure to its callers
             message = error.message if isinstance(error, AttuneError) else f"{type(error).__name__}: {error}"
             raise StageFailed(stage, message) from error

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import ray
 import ray.serve
@@ -32,8 +33,8 @@ HAPROXY_WRAPPER = """\
     exec "{binary}" "$@"
 """
 
-
 START_ATTEMPTS = 3
+MAX_MESSAGE_BYTES = 64 * 2**20  # between deployments; Ray's own 4 MiB is less than the API admits
 
 
 def free_port() -> int:
@@ -43,15 +44,34 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """What Ray's processes need to see when they start; `folder` holds sockets, merged metrics and HAProxy's files."""
-    metrics = folder / "metrics"
+def node_environment(metrics: Path) -> dict[str, str]:
+    """What every node's Ray processes need to see when they start; makes the folder where their metrics are merged."""
     metrics.mkdir(parents=True, exist_ok=True)
-    proxy = folder / "haproxy"
-    proxy.mkdir(exist_ok=True)
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HAPROXY_RETRIES": "3",  # safe: every write carries an idempotency key
+        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
+        "RAY_SERVE_HAPROXY_NBTHREAD": "1",
+        "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MAX_MESSAGE_BYTES),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics.resolve()),
+        "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",  # replicas are the server: not to be starved by whatever else runs
+        "OMP_NUM_THREADS": "1",
+        "PYTHONWARNINGS": "ignore",  # third-party ones in replicas; ours are errors in the tests
+    }
+
+
+def environment(folder: Path, model: str) -> dict[str, str]:
+    """`node_environment` for a server beside others on this machine; `folder` holds its sockets, metrics and HAProxy.
+
+    The hub is closed to it when the language `model` is on this machine, unless the caller's own environment says.
+    """
+    proxy = folder / "haproxy"
+    proxy.mkdir(parents=True, exist_ok=True)
+    return {
+        **node_environment(folder / "metrics"),
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(_local_haproxy(proxy)),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(proxy / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(proxy / "admin.sock"),
@@ -59,16 +79,7 @@ def environment(folder: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(proxy / "server-state"),
         "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
-        "RAY_SERVE_HAPROXY_RETRIES": "3",  # safe: every write carries an idempotency key
-        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
-        "RAY_SERVE_HAPROXY_NBTHREAD": "1",
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
-        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
-        "RAY_USAGE_STATS_ENABLED": "0",
-        "RAY_worker_niceness": "0",  # replicas are the server: not to be starved by whatever else runs
-        "OMP_NUM_THREADS": "1",
-        "HF_HUB_OFFLINE": os.environ.get("HF_HUB_OFFLINE", "1"),
-        "PYTHONWARNINGS": "ignore",  # third-party ones in replicas; ours are errors in the tests
+        **_offline(model),
     }
 
 
@@ -83,10 +94,10 @@ def running(config: ServerConfig, http: HttpConfig) -> Iterator[str]:
     application = build_app(config)
     folder = Path(tempfile.mkdtemp(prefix="attune-"))
     before = dict(os.environ)
-    os.environ.update(environment(folder))
+    os.environ.update(environment(folder, config.generation.engine.model))
     try:
         _start_ray()
-        ray.serve.start(proxy_location="HeadOnly", http_options={"host": http.host, "port": port})
+        ray.serve.start(proxy_location="HeadOnly", http_options=_http_options(http, port))
         ray.serve.run(application, name=APPLICATION, route_prefix="/")
         yield f"http://{http.host}:{port}"
     finally:
@@ -98,6 +109,16 @@ def running(config: ServerConfig, http: HttpConfig) -> Iterator[str]:
             os.environ.clear()
             os.environ.update(before)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _http_options(http: HttpConfig, port: int) -> dict[str, Any]:
+    """The caller's options with the port that was settled on."""
+    return {**http.model_dump(), "port": port}
+
+
+def _offline(model: str) -> dict[str, str]:
+    local = model == "demo" or Path(model).is_dir()
+    return {"HF_HUB_OFFLINE": "1"} if local and "HF_HUB_OFFLINE" not in os.environ else {}
 
 
 def _start_ray() -> None:

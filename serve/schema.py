@@ -102,6 +102,7 @@ class Generation(BaseModel):
     id: str
     user_id: str
     data: list[GeneratedItem]
+    missing: list[str] = []  # ids of items without a text: the generator was too slow for them
     model_versions: dict[str, str]
     usage: Usage
 
@@ -145,6 +146,24 @@ class ItemBody(Body):
     created_at: float | None = Field(None, ge=0, le=UNIX_SECONDS_MAX)
     available: bool = True
     attributes: dict[Name, Annotated[str, StringConstraints(max_length=1000)]] = Field({}, max_length=64)
+
+
+class ItemView(BaseModel):
+    """An item as it is stored: an import may hold more than the API takes."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    item_id: str
+    title: str
+    domain: str
+    language: str
+    categories: list[str]
+    tags: list[str]
+    text: str
+    price: float | None
+    created_at: float | None
+    available: bool
+    attributes: dict[str, str]
 
 
 class ItemPut(ItemBody):

@@ -28,7 +28,7 @@ class Users:
         """Raises `NotFound` for a user without any record."""
         profile = (await asyncio.to_thread(self._reader.profiles, [user_id]))[0]
         if profile.updated_at == 0 and profile.events == 0 and not profile.declared:
-            raise NotFound(f"user_id={user_id!r}: nothing is known of this user", "user_id")
+            raise NotFound("user_id: nothing is known of this user", "user_id")
         return UserView(
             user_id=user_id,
             events=profile.events,

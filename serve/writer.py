@@ -48,20 +48,21 @@ class ContentWriter:
         _count(texts)
         return texts
 
-    def _task(self, item: Item, interests: Interests, generate: Generate) -> GenerationTask:
-        return GenerationTask(
-            item=facts_for(item),
-            interests=tuple((name, weight) for _, name, weight, _ in interests),
-            content_type=generate.content_type,
-            language=self._language(item, generate),
-        )
-
-    def _language(self, item: Item, generate: Generate) -> Language:
+    def language(self, item: Item, generate: Generate) -> Language:
+        """The language that the text about this item is written in."""
         if generate.language is not None:
             return generate.language
         if self._config.default_language != "auto":
             return self._config.default_language
         return "zh" if item.language == "zh" else "en"
+
+    def _task(self, item: Item, interests: Interests, generate: Generate) -> GenerationTask:
+        return GenerationTask(
+            item=facts_for(item),
+            interests=tuple((name, weight) for _, name, weight, _ in interests),
+            content_type=generate.content_type,
+            language=self.language(item, generate),
+        )
 
 
 def facts_for(item: Item) -> ItemFacts:

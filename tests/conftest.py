@@ -110,7 +110,7 @@ class TestGeneratorStage(GeneratorStage):
     __test__ = False
 
     def __init__(self, config: ServerConfig, engine: TemplateEngine) -> None:
-        super().__init__(config.generation)
+        super().__init__(config)
         self._generator = Generator(engine)
 
     async def load(self) -> None:
@@ -168,7 +168,8 @@ async def module_server(home: Home) -> AsyncIterator[LocalServer]:
 def server(module_server: LocalServer) -> LocalServer:
     """A whole server in process, one for a module of tests, whole again for each."""
     module_server.broken.clear()
-    module_server.ingress._api.permits.limit = module_server.config.limits.permits
+    api, limits = module_server.ingress._api, module_server.config.limits
+    api.permits.limit, api.write_permits.limit = limits.permits, limits.write_permits
     return module_server
 
 

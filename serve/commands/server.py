@@ -1,5 +1,6 @@
-"""`attune serve`: a Serve config on this machine, watched until Ctrl-C."""
+"""`attune serve`: a Serve config on this machine, watched until Ctrl-C; `attune ray-env` for other machines."""
 
+import shlex
 import signal
 import threading
 import time
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from interest.errors import NotReady
 from serve.config import HttpConfig, ServerConfig, parse_config, read_serve_config
-from serve.ray_cluster import running
+from serve.ray_cluster import node_environment, running
 
 READY_TIMEOUT_S = 300.0
 POLL_S = 0.25
@@ -40,6 +41,11 @@ def ready_server(console: Console, config: ServerConfig, http: HttpConfig) -> It
             wait_until_ready(url)
         yield url
         console.print("Ending every process ...")
+
+
+def export_lines(metrics: Path) -> str:
+    """The environment of a cluster's nodes, for a shell to read."""
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in node_environment(metrics).items())
 
 
 def wait_until_ready(url: str, timeout_s: float = READY_TIMEOUT_S) -> None:

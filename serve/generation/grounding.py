@@ -89,7 +89,8 @@ def _wrong_in_rest(
         return Reason.LENGTH
     if not _finished(text, task.content_type):
         return Reason.UNFINISHED
-    if any(_names(plain, facet) for facet in known_facets):
+    own = {name.casefold() for name in (*task.item.categories, *task.item.tags, *(name for name, _ in task.interests))}
+    if any(facet not in own and _names(plain, facet) for facet in known_facets):
         return Reason.FACET
     if closed and not speaks_grammar(text, task):
         return Reason.FACET

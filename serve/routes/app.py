@@ -3,10 +3,11 @@
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from serve.routes.api import Api
 from serve.routes.disconnect import CancelOnDisconnect
 from serve.routes.envelope import RequestEnvelope
 from serve.routes.errors import install_error_handlers
-from serve.routes.native import Api, native_router
+from serve.routes.native import native_router
 
 __all__ = ["ASGIApp", "create_app"]
 

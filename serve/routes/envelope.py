@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from interest.errors import AttuneError, TooLarge, UnsupportedMedia
 from serve.metrics import REQUEST_SECONDS, REQUESTS
-from serve.routes.errors import envelope
+from serve.routes.errors import envelope, route_template
 
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,200}")
 BODY_METHODS = ("POST", "PUT", "PATCH")
@@ -90,6 +90,6 @@ class _Exchange:
         await self._send(message)
 
     def count(self) -> None:
-        route = getattr(self._scope.get("route"), "path", "other")  # the template: few values, no ids
+        route = route_template(self._scope)
         REQUESTS.labels(route, str(self._status)).inc()
         REQUEST_SECONDS.labels(route).observe(time.perf_counter() - self._start)

@@ -8,6 +8,7 @@ import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.types import Scope
 
 from interest.errors import AttuneError, InvalidRequest, MalformedRequest, NotFound, Overloaded, TooLarge
 from serve.metrics import SHED
@@ -35,6 +36,11 @@ def envelope(error: AttuneError, headers: Mapping[str, str] | None = None) -> Re
     return Response(orjson.dumps(body), status_code=error.status, headers=extra, media_type="application/json")
 
 
+def route_template(scope: Scope) -> str:
+    """`/v1/users/{user_id}`, never the path itself: few values, and no ids of people in logs and labels."""
+    return getattr(scope.get("route"), "path", "other")
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Our errors, FastAPI's validation errors and everything unforeseen, each as the envelope."""
 
@@ -49,16 +55,16 @@ def install_error_handlers(app: FastAPI) -> None:
     async def framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         if error.status_code == 405:
-            refused = MethodNotAllowed(f"{request.method} {request.url.path}: not a method of this path")
+            refused = MethodNotAllowed(f"{request.method} {route_template(request.scope)}: not a method of this path")
             return envelope(refused, error.headers)
         if error.status_code == 404:
-            return envelope(NotFound(f"{request.url.path}: no such path"))
+            return envelope(NotFound("no such path"))
         if error.status_code == 413:
             return envelope(TooLarge(str(error.detail)))
         return envelope(MalformedRequest(str(error.detail)))
 
     async def unforeseen(request: Request, error: Exception) -> Response:
-        log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        log.error("%s %s failed", request.method, route_template(request.scope), exc_info=error)
         return envelope(AttuneError("internal error; the log holds it under this request id"))
 
     app.add_exception_handler(AttuneError, ours)

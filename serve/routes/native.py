@@ -1,19 +1,15 @@
 """The native HTTP API: thin adapters from requests onto the pipeline, the writes and the reader."""
 
 import asyncio
-from dataclasses import dataclass
+import math
 from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Header, Path, Query, Response
 from pydantic import BaseModel, Discriminator, Tag
 
-from interest.catalogue import Catalogue
 from interest.errors import InvalidRequest, NotFound, NotReady
-from interest.store.protocol import StoreReader
 from serve import metrics
-from serve.admission import Permits
-from serve.config import Limits
-from serve.pipeline import Pipeline
+from serve.routes.api import Api
 from serve.schema import (
     Accepted,
     BatchRequest,
@@ -29,18 +25,18 @@ from serve.schema import (
     ItemPut,
     ItemsAccepted,
     ItemsBody,
+    ItemView,
     Recommendation,
     RecommendationBatch,
     RecommendationRequest,
     UserView,
 )
-from serve.users import Users
-from serve.writes import Writes
 
 UserId = Annotated[str, Path(min_length=1, max_length=256)]
 ItemId = Annotated[str, Path(min_length=1, max_length=256)]
 IdempotencyKey = Annotated[str | None, Header(min_length=1, max_length=200)]
 TimeoutHeader = Annotated[int | None, Header(alias="X-Request-Timeout-Ms", ge=1)]
+USERS_PER_PERMIT = 64  # of a batch
 OneOrManyEvents = Annotated[
     Annotated[EventsBody, Tag("many")] | Annotated[EventBody, Tag("one")],
     Discriminator(
@@ -51,29 +47,6 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorEnvelope, "description": "error"}
     for status in (400, 404, 408, 409, 413, 415, 422, 429, 500, 503)
 }
-
-
-class Readiness:
-    """Set once, after a whole request has gone through every stage."""
-
-    def __init__(self) -> None:
-        self.ready = False
-        self.reason = "warming up"
-
-
-@dataclass(frozen=True, slots=True)
-class Api:
-    """Everything the routes call."""
-
-    pipeline: Pipeline
-    writes: Writes
-    users: Users
-    reader: StoreReader
-    catalogue: Catalogue
-    permits: Permits
-    readiness: Readiness
-    limits: Limits
-    version: dict[str, str]
 
 
 def reply(body: BaseModel, status: int = 200) -> Response:
@@ -100,12 +73,13 @@ def _add_recommendations(router: APIRouter, api: Api) -> None:
 
     @router.post("/v1/recommendations:batch", response_model=RecommendationBatch)
     async def recommend_batch(body: BatchRequest, timeout_ms: TimeoutHeader = None) -> Response:
+        """All or nothing. N users take ceil(N / 64) permits: they are ranked together, but not for nothing."""
         limit = api.limits.max_batch_users
         if len(body.requests) > limit:
             raise InvalidRequest(f"requests: {len(body.requests)} users, at most {limit}", "requests")
-        with api.permits.hold(), metrics.IN_FLIGHT.track_inprogress():
+        with api.permits.hold(math.ceil(len(body.requests) / USERS_PER_PERMIT)), metrics.IN_FLIGHT.track_inprogress():
             requests = [_with_timeout(one, timeout_ms) for one in body.requests]
-            return reply(RecommendationBatch(data=list(await asyncio.gather(*map(api.pipeline.recommend, requests)))))
+            return reply(RecommendationBatch(data=await api.pipeline.recommend_all(requests)))
 
     @router.post("/v1/generations", response_model=Generation)
     async def generate(body: GenerationRequest, timeout_ms: TimeoutHeader = None) -> Response:
@@ -116,9 +90,12 @@ def _add_recommendations(router: APIRouter, api: Api) -> None:
 
 
 def _add_events(router: APIRouter, api: Api) -> None:
-    async def events(body: OneOrManyEvents, idempotency_key: IdempotencyKey = None) -> Response:
+    async def events(
+        body: OneOrManyEvents, idempotency_key: IdempotencyKey = None, timeout_ms: TimeoutHeader = None
+    ) -> Response:
         bodies = body.events if isinstance(body, EventsBody) else [body]
-        return reply(await api.writes.events(bodies, idempotency_key), 202)
+        async with api.write(timeout_ms):
+            return reply(await api.writes.events(bodies, idempotency_key), 202)
 
     for path in ("/v1/events", "/v1/feedback"):
         router.add_api_route(path, events, methods=["POST"], status_code=202, response_model=Accepted)
@@ -131,50 +108,70 @@ def _add_users(router: APIRouter, api: Api) -> None:
         user_id: UserId,
         include: Annotated[list[str], Query()] = [],  # noqa: B006  # FastAPI copies it
         as_of: Annotated[float | None, Query(ge=0)] = None,
+        timeout_ms: TimeoutHeader = None,
     ) -> Response:
-        return reply(await api.users.interests(user_id, "vector" in include, as_of))
+        async with api.read(timeout_ms):
+            return reply(await api.users.interests(user_id, "vector" in include, as_of))
 
     @router.put("/v1/users/{user_id:path}/interests", response_model=InterestsView)
-    async def put_interests(user_id: UserId, body: InterestsBody, idempotency_key: IdempotencyKey = None) -> Response:
-        await api.writes.interests(user_id, body.interests, True, idempotency_key)
-        return reply(await api.users.interests(user_id, False, None))
+    async def put_interests(
+        user_id: UserId,
+        body: InterestsBody,
+        idempotency_key: IdempotencyKey = None,
+        timeout_ms: TimeoutHeader = None,
+    ) -> Response:
+        async with api.write(timeout_ms):
+            await api.writes.interests(user_id, body.interests, True, idempotency_key)
+            return reply(await api.users.interests(user_id, False, None))
 
     @router.patch("/v1/users/{user_id:path}/interests", response_model=InterestsView)
-    async def patch_interests(user_id: UserId, body: InterestsBody, idempotency_key: IdempotencyKey = None) -> Response:
-        await api.writes.interests(user_id, body.interests, False, idempotency_key)
-        return reply(await api.users.interests(user_id, False, None))
+    async def patch_interests(
+        user_id: UserId,
+        body: InterestsBody,
+        idempotency_key: IdempotencyKey = None,
+        timeout_ms: TimeoutHeader = None,
+    ) -> Response:
+        async with api.write(timeout_ms):
+            await api.writes.interests(user_id, body.interests, False, idempotency_key)
+            return reply(await api.users.interests(user_id, False, None))
 
     @router.get("/v1/users/{user_id:path}", response_model=UserView)
-    async def get_user(user_id: UserId) -> Response:
-        return reply(await api.users.summary(user_id))
+    async def get_user(user_id: UserId, timeout_ms: TimeoutHeader = None) -> Response:
+        async with api.read(timeout_ms):
+            return reply(await api.users.summary(user_id))
 
     @router.delete("/v1/users/{user_id:path}", response_model=Erased)
-    async def erase_user(user_id: UserId) -> Response:
-        return reply(await api.writes.erase(user_id))
+    async def erase_user(user_id: UserId, timeout_ms: TimeoutHeader = None) -> Response:
+        async with api.write(timeout_ms):
+            return reply(await api.writes.erase(user_id))
 
 
 def _add_items(router: APIRouter, api: Api) -> None:
     @router.post("/v1/items:batch", response_model=ItemsAccepted)
-    async def put_items(body: ItemsBody) -> Response:
-        return reply(await api.writes.items(body.items))
+    async def put_items(body: ItemsBody, timeout_ms: TimeoutHeader = None) -> Response:
+        async with api.write(timeout_ms):
+            return reply(await api.writes.items(body.items))
 
     @router.put("/v1/items/{item_id:path}", response_model=ItemsAccepted)
-    async def put_item(item_id: ItemId, body: ItemPut) -> Response:
+    async def put_item(item_id: ItemId, body: ItemPut, timeout_ms: TimeoutHeader = None) -> Response:
         if body.item_id not in (None, item_id):
             raise InvalidRequest(f"item_id={body.item_id!r}: the path says {item_id!r}", "item_id")
         item = ItemBody.model_validate({**body.model_dump(), "item_id": item_id})
-        return reply(await api.writes.items([item]))
+        async with api.write(timeout_ms):
+            return reply(await api.writes.items([item]))
 
-    @router.get("/v1/items/{item_id:path}", response_model=ItemBody)
-    async def get_item(item_id: ItemId) -> Response:
-        item = await asyncio.to_thread(api.reader.item, item_id)
+    @router.get("/v1/items/{item_id:path}", response_model=ItemView)
+    async def get_item(item_id: ItemId, timeout_ms: TimeoutHeader = None) -> Response:
+        async with api.read(timeout_ms):
+            item = await asyncio.to_thread(api.reader.item, item_id)
         if item is None:
             raise NotFound(f"item_id={item_id!r}: no such item", "item_id")
-        return reply(ItemBody.model_validate(item, from_attributes=True))
+        return reply(ItemView.model_validate(item))
 
     @router.delete("/v1/items/{item_id:path}", status_code=204)
-    async def delete_item(item_id: ItemId) -> Response:
-        await api.writes.delete_item(item_id)
+    async def delete_item(item_id: ItemId, timeout_ms: TimeoutHeader = None) -> Response:
+        async with api.write(timeout_ms):
+            await api.writes.delete_item(item_id)
         return Response(status_code=204)
 
 

@@ -17,7 +17,7 @@ def make_model(stage: str, config: ServerConfig) -> Model:
     if stage == "generator":
         from serve.stages.generator import GeneratorStage
 
-        return GeneratorStage(config.generation)
+        return GeneratorStage(config)
     from serve.stages.candidates import InterestStage, RerankerStage, RetrieverStage
 
     makers = {"interest": InterestStage, "retriever": RetrieverStage, "reranker": RerankerStage}

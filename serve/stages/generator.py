@@ -1,18 +1,22 @@
 """The generator as a model: tasks in, checked texts out, from one vLLM engine."""
 
 import asyncio
+from contextlib import closing
 
 import msgspec
 import numpy as np
 
 from interest.batch import Tensors
-from serve.config import GenerationConfig
+from interest.store.open import open_reader
+from interest.store.protocol import StoreReader
+from serve.config import ServerConfig
 from serve.generation.engine import GenerationEngine
 from serve.generation.generator import GeneratedText, Generator
 from serve.generation.prompt import GenerationTask
 from serve.metrics import ENGINE_PREFIX_TOKENS, GENERATING
 
 REPORT_INTERVAL_S = 0.25
+ITEM_PAGE = 10_000
 
 
 class GeneratorStage:
@@ -23,16 +27,17 @@ class GeneratorStage:
 
     name = "generator"
 
-    def __init__(self, config: GenerationConfig) -> None:
+    def __init__(self, config: ServerConfig) -> None:
         self._config = config
-        self._engine = GenerationEngine(config.engine)
+        self._engine = GenerationEngine(config.generation.engine)
         self._generator: Generator | None = None
         self._reporting: asyncio.Task[None] | None = None
 
     async def load(self) -> None:
-        if self._config.enabled:
+        if self._config.generation.enabled:
             await self._engine.start()
-            self._generator = Generator(self._engine)
+            known = frozenset() if self._engine.own_layout else await asyncio.to_thread(self._read_facets)
+            self._generator = Generator(self._engine, known_facets=known)
             self._reporting = asyncio.get_running_loop().create_task(self._report())
 
     async def infer(self, tensors: Tensors) -> Tensors:
@@ -61,6 +66,10 @@ class GeneratorStage:
         self._generator = None
         self._engine.shutdown()
 
+    def _read_facets(self) -> frozenset[str]:
+        with closing(open_reader(self._config.store.url)) as reader:
+            return facet_names(reader)
+
     async def _report(self) -> None:
         """The engine's own counters as metrics; those of its queue stand still while it has nothing to do."""
         while True:
@@ -68,3 +77,14 @@ class GeneratorStage:
             ENGINE_PREFIX_TOKENS.labels("all").set(stats.prefix_queries)
             ENGINE_PREFIX_TOKENS.labels("hit").set(stats.prefix_hits)
             await asyncio.sleep(REPORT_INTERVAL_S)
+
+
+def facet_names(reader: StoreReader, page: int = ITEM_PAGE) -> frozenset[str]:
+    """The categories and tags of the whole catalogue, case-folded: what a text may not name of another item's."""
+    names: set[str] = set()
+    seq = 0
+    while changes := reader.item_changes(seq, page):
+        seq = changes[-1].seq
+        items = [change.item for change in changes if change.item is not None]
+        names.update(name.strip().casefold() for item in items for name in (*item.categories, *item.tags))
+    return frozenset(names - {""})

@@ -36,3 +36,22 @@ def test_a_deadline_gives_shares_and_says_when_it_has_passed() -> None:
     deadline.check("rank")
     with pytest.raises(DeadlineExceeded, match="rank: the deadline of 0 ms has passed"):
         Deadline(0.0).check("rank")
+    with pytest.raises(DeadlineExceeded):
+        deadline.check("rank", margin_s=11.0)
+
+
+def test_who_takes_several_permits_is_refused_when_so_many_are_not_free() -> None:
+    permits = Permits(limit=4)
+    with permits.hold(), permits.hold(3):
+        assert permits.in_flight == 4
+    with permits.hold(), pytest.raises(Overloaded), permits.hold(4):
+        pass
+    assert permits.in_flight == 0
+
+
+def test_who_wants_more_permits_than_there_are_is_let_in_alone() -> None:
+    permits = Permits(limit=2)
+    with permits.hold(5):
+        assert permits.in_flight == 2
+    with permits.hold(), pytest.raises(Overloaded), permits.hold(5):
+        pass

@@ -20,6 +20,7 @@ def test_the_shipped_serve_config_is_valid_and_names_every_deployment() -> None:
     config = parse_config(args, str(SERVE_CONFIG))
     assert http.host == "127.0.0.1"
     assert set(config.deployments) == set(DEPLOYMENTS)
+    assert config.deployment("generator").health_check_period_s == 1
     assert sum(deployment.num_cpus for deployment in config.deployments.values()) <= 1.0
 
 

@@ -6,9 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import httpx
+import msgspec
+import numpy as np
 import pytest
 
 from interest.errors import AttuneError
+from interest.items import Item
+from serve.config import GenerationConfig
+from serve.generation.generator import GeneratedText
+from serve.metrics import TIERS
 from serve.schema import InterestBody
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -51,9 +57,17 @@ async def test_a_known_user_gets_the_full_tier_with_generated_text(server: Any, 
     assert scores == sorted(scores, reverse=True)
     assert all(item["generated"]["text"] and item["generated"]["source"] == "model" for item in reply["data"])
     assert reply["usage"] == {"prompt_tokens": 100, "completion_tokens": 50}
-    assert set(reply["timings_ms"]) == {"interest", "retrieve", "rank"}
+    assert set(reply["timings_ms"]) == {"interest", "retrieve", "rank", "generate"}
     assert reply["model_versions"]["release"] == server.config.release
     assert any(item["score_parts"] for item in reply["data"])
+
+
+async def test_the_time_of_generation_is_told_when_text_was_asked_for_even_if_there_is_none(server: Any) -> None:
+    server.broken["generator"] = AttuneError("engine dead")
+    asked = await recommend(server, user_id="u", count=2, generate={}, include=["timings"])
+    assert set(asked["timings_ms"]) == {"interest", "retrieve", "rank", "generate"}
+    plain = await recommend(server, user_id="u", count=2, include=["timings"])
+    assert set(plain["timings_ms"]) == {"interest", "retrieve", "rank"}
 
 
 async def test_equal_requests_are_answered_equally_and_an_event_changes_the_very_next_answer(
@@ -149,6 +163,25 @@ async def test_a_new_item_is_recommended_within_two_seconds_and_a_deleted_one_no
     assert (await server.client.delete("/v1/items/new-1")).status_code == 404
 
 
+async def test_an_item_larger_than_the_api_takes_can_be_read(server: Any) -> None:
+    item = Item(
+        item_id="imported",
+        title="t" * 1001,
+        language="",
+        categories=tuple(f"category {number}" for number in range(70)),
+        tags=("t" * 150,),
+        price=-1.0,
+        available=False,
+        attributes={"k" * 200: "v"},
+    )
+    await server.ingress._api.writes.store.put_items([item], None, "")
+    answer = await server.client.get("/v1/items/imported")
+    assert answer.status_code == 200, answer.text
+    view = answer.json()
+    assert (view["categories"], view["tags"], view["title"]) == (list(item.categories), list(item.tags), item.title)
+    assert (view["price"], view["attributes"]) == (-1.0, {"k" * 200: "v"})
+
+
 async def test_filters_exclusions_and_domains_hold_exactly(server: Any, home: Any) -> None:
     user = home.world.events[0].user_id
     reply = await recommend(
@@ -173,6 +206,22 @@ async def test_a_failing_ranking_stage_degrades_to_popular_and_says_which(server
     assert (reply["tier"], reply["degraded"], len(reply["data"])) == ("popular", [stage], 7)
 
 
+async def test_ranking_goes_on_after_every_slot_was_held_by_a_stage_that_hung(
+    server: Any, home: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hangs(tensors: Any) -> Any:
+        await asyncio.Event().wait()
+
+    user = home.world.events[-1].user_id
+    slots = range(server.config.batching.max_in_flight)
+    with monkeypatch.context() as patched:
+        patched.setattr(server.models["reranker"], "infer", hangs)
+        for _ in slots:
+            reply = await recommend(server, user_id=user, count=3, timeout_ms=20)
+            assert (reply["tier"], reply["degraded"]) == ("popular", ["deadline"])
+    assert (await recommend(server, user_id=user, count=3))["tier"] == "full"
+
+
 async def test_a_failing_generator_never_fails_a_recommendation(server: Any, home: Any) -> None:
     server.broken["generator"] = AttuneError("engine dead")
     user = home.world.events[-1].user_id
@@ -185,8 +234,80 @@ async def test_generations_write_about_the_items_that_were_asked_for(server: Any
     wanted = [item.item_id for item in home.world.items[:3]]
     answer = await server.client.post("/v1/generations", json={"user_id": "u", "item_ids": wanted})
     assert [item["item_id"] for item in answer.json()["data"]] == wanted
+    assert answer.json()["missing"] == []
     unknown = await server.client.post("/v1/generations", json={"user_id": "u", "item_ids": ["no-such"]})
     assert unknown.status_code == 404
+
+
+def texts_for(answered: int) -> Any:
+    """A generator that finishes the first so many texts of a call."""
+
+    async def infer(tensors: Any) -> Any:
+        bodies = np.empty(len(tensors["task"]), dtype=object)
+        bodies[:] = [b"null"] * len(bodies)
+        text = GeneratedText("A text.", "model", None, 10, 5)
+        bodies[:answered] = [msgspec.json.encode(text)] * answered
+        return {"text": bodies}
+
+    return infer
+
+
+async def generation(server: Any, home: Any, **body: Any) -> httpx.Response:
+    wanted = [item.item_id for item in home.world.items[:3]]
+    answer: httpx.Response = await server.client.post(
+        "/v1/generations", json={"user_id": "u", "item_ids": wanted, **body}
+    )
+    return answer
+
+
+async def test_a_generation_names_the_items_it_has_no_text_for(
+    server: Any, home: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server.models["generator"], "infer", texts_for(1))
+    reply = (await generation(server, home)).json()
+    first, *others = [item.item_id for item in home.world.items[:3]]
+    assert [item["item_id"] for item in reply["data"]] == [first]
+    assert reply["missing"] == others
+    assert reply["usage"] == {"prompt_tokens": 10, "completion_tokens": 5}
+
+
+async def test_a_generation_without_any_text_is_an_error_that_says_why(
+    server: Any, home: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hangs(tensors: Any) -> Any:
+        await asyncio.Event().wait()
+
+    server.broken["generator"] = AttuneError("engine dead")
+    dead = await generation(server, home)
+    assert (dead.status_code, error_of(dead)["message"]) == (503, "generation: the language model does not answer")
+    server.broken.clear()
+    monkeypatch.setattr(server.models["generator"], "infer", hangs)
+    slow = await generation(server, home, timeout_ms=100)
+    assert (slow.status_code, error_of(slow)["code"]) == (408, "deadline_exceeded")
+    pipeline = server.ingress._api.pipeline
+    off = pipeline._config.model_copy(update={"generation": GenerationConfig(enabled=False)})
+    monkeypatch.setattr(pipeline, "_config", off)
+    disabled = await generation(server, home)
+    assert disabled.status_code == 503
+    assert "generation.enabled" in error_of(disabled)["message"]
+
+
+async def test_a_text_is_labelled_with_the_language_it_was_written_in(
+    server: Any, home: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    english = next(item for item in home.world.items if item.language == "en")
+    body = {"user_id": "u", "item_ids": [english.item_id]}
+
+    async def language(**generate: Any) -> str:
+        answer = await server.client.post("/v1/generations", json={**body, "generate": generate})
+        assert server.engine.asked[-1].language == answer.json()["data"][0]["language"]
+        return str(server.engine.asked[-1].language)
+
+    assert await language() == "en"
+    writer = server.ingress._api.pipeline._writer
+    monkeypatch.setattr(writer, "_config", GenerationConfig(default_language="zh"))
+    assert await language() == "zh"
+    assert await language(language="en") == "en"
 
 
 async def test_a_batch_answers_each_request_as_if_it_were_alone(server: Any, home: Any) -> None:
@@ -196,6 +317,68 @@ async def test_a_batch_answers_each_request_as_if_it_were_alone(server: Any, hom
     assert answer.status_code == 200
     alone = [await recommend(server, **request) for request in requests]
     assert [reply["data"] for reply in answer.json()["data"]] == [reply["data"] for reply in alone]
+
+
+async def test_a_batch_with_a_bad_request_names_it_and_computes_none(server: Any) -> None:
+    server.calls.clear()
+    requests = [{"user_id": "u"}, {"user_id": "u"}, {"user_id": "u"}, {"user_id": "u", "count": 101}]
+    answer = await server.client.post("/v1/recommendations:batch", json={"requests": requests})
+    assert answer.status_code == 422
+    assert error_of(answer)["param"] == "requests.3.count"
+    assert error_of(answer)["message"].startswith("requests.3.count=101: must be 1 to 100")
+    assert server.calls == []
+
+
+async def test_a_batch_that_fails_is_neither_logged_nor_counted_and_leaves_nothing_running(
+    server: Any, home: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged: list[Any] = []
+    monkeypatch.setattr(server.ingress._impressions, "put", logged.extend)
+    counted = TIERS.labels("full")._value.get()
+    writing, stopped = asyncio.Event(), asyncio.Event()
+    user, interest = home.world.events[-1].user_id, server.models["interest"].infer
+
+    async def hangs(tensors: Any) -> Any:
+        writing.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+
+    async def slow(tensors: Any) -> Any:
+        found = await interest(tensors)
+        if "stranger" in tensors["user_id"].tolist():
+            await writing.wait()
+        return found
+
+    monkeypatch.setattr(server.models["interest"], "infer", slow)
+    monkeypatch.setattr(server.models["generator"], "infer", hangs)
+    monkeypatch.setattr(server.ingress._api.pipeline._ranker._batcher, "_max_batch_size", 1)
+    requests = [
+        {"user_id": user, "count": 3},
+        {"user_id": user, "count": 3, "generate": {}},
+        {"user_id": "stranger", "strict_user": True},
+    ]
+    async with asyncio.timeout(5):
+        answer = await server.client.post("/v1/recommendations:batch", json={"requests": requests})
+    assert answer.status_code == 404
+    assert error_of(answer)["param"] == "requests.2.user_id"
+    assert stopped.is_set()
+    assert logged == []
+    assert TIERS.labels("full")._value.get() == counted
+
+
+async def test_a_batch_takes_a_permit_for_every_64_users(server: Any) -> None:
+    server.ingress._api.permits.limit = 3
+    requests = [{"user_id": "u", "count": 1}] * 65
+
+    async def status(count: int) -> int:
+        answer = await server.client.post("/v1/recommendations:batch", json={"requests": requests[:count]})
+        return int(answer.status_code)
+
+    with server.ingress._api.permits.hold(2):
+        assert await status(64) == 200
+        assert await status(65) == 429
 
 
 async def test_impressions_are_logged_with_what_was_shown(server: Any, home: Any) -> None:
@@ -259,6 +442,30 @@ async def test_every_other_refusal_has_the_same_envelope(server: Any) -> None:
         assert error_of(answer)["message"]
 
 
+async def test_no_error_and_no_log_line_holds_a_users_id(
+    server: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    strict = {"user_id": "jane@example.org", "strict_user": True}
+    for answer in (
+        await server.client.get("/v1/users/jane@example.org"),
+        await server.client.post("/v1/recommendations", json=strict),
+        await server.client.post("/v1/recommendations:batch", json={"requests": [strict]}),
+        await server.client.get("/v2/users/jane@example.org"),
+        await server.client.post("/v1/users/jane@example.org/interests"),
+    ):
+        assert answer.status_code in (404, 405)
+        assert "jane" not in answer.text
+
+    async def breaks(*anything: Any) -> Any:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(asyncio, "to_thread", breaks)
+    answer = await server.client.get("/v1/users/jane@example.org")
+    assert answer.status_code == 500
+    assert "GET /v1/users/{user_id" in caplog.text  # the template
+    assert "jane" not in caplog.text + answer.text
+
+
 async def test_request_ids_come_back_and_times_are_told(server: Any) -> None:
     answer = await server.client.get("/health", headers={"X-Request-ID": "abc-123"})
     assert answer.headers["x-request-id"] == "abc-123"
@@ -275,6 +482,51 @@ async def test_requests_beyond_the_permits_get_429_with_a_retry_after(server: An
     assert int(answer.headers["retry-after"]) >= 1
     assert int(answer.headers["retry-after-ms"]) > 0
     assert error_of(answer)["code"] == "overloaded"
+
+
+OTHER_ROUTES: list[tuple[str, str, Any]] = [
+    ("POST", "/v1/events", {"id": "b-1", "type": "view", "user_id": "bounded", "item_id": "any"}),
+    ("POST", "/v1/feedback", {"id": "b-2", "type": "view", "user_id": "bounded", "item_id": "any"}),
+    ("GET", "/v1/users/bounded", None),
+    ("DELETE", "/v1/users/bounded", None),
+    ("GET", "/v1/users/bounded/interests", None),
+    ("PUT", "/v1/users/bounded/interests", {"interests": []}),
+    ("PATCH", "/v1/users/bounded/interests", {"interests": []}),
+    ("POST", "/v1/items:batch", {"items": [{"item_id": "bounded", "title": "x", "available": False}]}),
+    ("PUT", "/v1/items/bounded", {"title": "x", "available": False}),
+    ("GET", "/v1/items/bounded", None),
+    ("DELETE", "/v1/items/bounded", None),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), OTHER_ROUTES)
+async def test_every_write_and_read_has_a_deadline(
+    server: Any, monkeypatch: pytest.MonkeyPatch, method: str, path: str, body: Any
+) -> None:
+    async def hangs(*anything: Any) -> Any:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(server.models["store"], "infer", hangs)
+    monkeypatch.setattr(server.models["interest"], "infer", hangs)
+    monkeypatch.setattr(asyncio, "to_thread", hangs)
+    async with asyncio.timeout(5):
+        headers = {"X-Request-Timeout-Ms": "10"}
+        answer = await server.client.request(method, path, json=body, headers=headers)
+    assert answer.status_code == 408
+    outcome = "" if method == "GET" else ": the outcome is unknown, retry with the same id"
+    assert error_of(answer)["message"] == f"no answer within 10 ms{outcome}"
+    assert server.ingress._api.write_permits.in_flight == 0
+
+
+@pytest.mark.parametrize(("method", "path", "body"), OTHER_ROUTES)
+async def test_every_write_and_read_takes_a_permit_of_its_own_pool(
+    server: Any, method: str, path: str, body: Any
+) -> None:
+    server.ingress._api.write_permits.limit = 0
+    answer = await server.client.request(method, path, json=body)
+    assert (answer.status_code, error_of(answer)["code"]) == (429, "overloaded")
+    assert int(answer.headers["retry-after-ms"]) > 0
+    assert await recommend(server, user_id="u", count=1)
 
 
 async def test_a_deadline_that_cannot_be_met_still_shows_something(server: Any) -> None:
