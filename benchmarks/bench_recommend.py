@@ -80,13 +80,14 @@ def main(
         users = reader.user_ids(USERS)
     http, settings = server_settings(config, store, state, "train")
     results: dict[str, list[dict[str, Any]]] = {}
+    where = machine()  # before the server adds its own load
     with ready_server(console, settings, http.model_copy(update={"port": 0})) as url:
         for setting in SETTINGS:
             asyncio.run(measure(url, users, setting, min(3.0, seconds)))  # warm-up, not counted
             measured = [asyncio.run(measure(url, users, setting, seconds)) for _ in range(rounds)]
             results[f"{setting.name} @ {setting.connections}"] = [asdict(one) for one in measured]
             console.print(f"{setting.name} @ {setting.connections}: done", highlight=False)
-    report = {"machine": machine(), "state": state.name, "rounds": rounds, "seconds": seconds, "results": results}
+    report = {"machine": where, "state": state.name, "rounds": rounds, "seconds": seconds, "results": results}
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(report, indent=1) + "\n")
     show(console, results)

@@ -64,12 +64,12 @@ def serve(
 
 @app.command("ray-env")
 def ray_env(
-    metrics: Annotated[Path, typer.Option(help="Folder of this node, made if missing.")] = Path("/tmp/attune-metrics"),
+    folder: Annotated[Path, typer.Option(help="Of this node, made if missing.")] = Path("/tmp/attune-node"),
 ) -> None:
     """Print what `ray start` needs in its environment on every node: eval "$(attune ray-env)"; ray start ..."""
     from serve.commands.server import export_lines
 
-    typer.echo(export_lines(metrics))
+    typer.echo(export_lines(folder))
 
 
 @app.command()

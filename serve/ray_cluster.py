@@ -44,18 +44,32 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def node_environment(metrics: Path) -> dict[str, str]:
-    """What every node's Ray processes need to see when they start; makes the folder where their metrics are merged."""
+def node_environment(folder: Path) -> dict[str, str]:
+    """What a node's Ray processes need to see when they start; `folder` holds sockets, metrics and HAProxy's files.
+
+    HAProxy's side ports are free ones, so that several servers fit on one machine.
+    """
+    metrics, proxy = folder.resolve() / "metrics", folder.resolve() / "haproxy"
     metrics.mkdir(parents=True, exist_ok=True)
+    proxy.mkdir(exist_ok=True)
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HAPROXY_BINARY_PATH": str(_local_haproxy(proxy)),
+        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(proxy / "haproxy.cfg"),
+        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(proxy / "admin.sock"),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(proxy),
+        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(proxy / "server-state"),
+        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
+        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
+        "RAY_SERVE_FALLBACK_PROXY_HTTP_PORT": str(free_port()),
+        "RAY_SERVE_FALLBACK_PROXY_GRPC_PORT": str(free_port()),
         "RAY_SERVE_HAPROXY_RETRIES": "3",  # safe: every write carries an idempotency key
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MAX_MESSAGE_BYTES),
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
-        "PROMETHEUS_MULTIPROC_DIR": str(metrics.resolve()),
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",  # replicas are the server: not to be starved by whatever else runs
         "OMP_NUM_THREADS": "1",
@@ -64,23 +78,11 @@ def node_environment(metrics: Path) -> dict[str, str]:
 
 
 def environment(folder: Path, model: str) -> dict[str, str]:
-    """`node_environment` for a server beside others on this machine; `folder` holds its sockets, metrics and HAProxy.
+    """`node_environment` of a server on this machine with this language model.
 
-    The hub is closed to it when the language `model` is on this machine, unless the caller's own environment says.
+    The hub is closed to it when the model lies here, unless the caller's own environment says otherwise.
     """
-    proxy = folder / "haproxy"
-    proxy.mkdir(parents=True, exist_ok=True)
-    return {
-        **node_environment(folder / "metrics"),
-        "RAY_SERVE_HAPROXY_BINARY_PATH": str(_local_haproxy(proxy)),
-        "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(proxy / "haproxy.cfg"),
-        "RAY_SERVE_HAPROXY_SOCKET_PATH": str(proxy / "admin.sock"),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": str(proxy),
-        "RAY_SERVE_HAPROXY_SERVER_STATE_FILE": str(proxy / "server-state"),
-        "RAY_SERVE_HAPROXY_METRICS_PORT": str(free_port()),
-        "RAY_SERVE_HAPROXY_STATS_PORT": str(free_port()),
-        **_offline(model),
-    }
+    return {**node_environment(folder), **_offline(model)}
 
 
 @contextmanager

@@ -43,9 +43,9 @@ def ready_server(console: Console, config: ServerConfig, http: HttpConfig) -> It
         console.print("Ending every process ...")
 
 
-def export_lines(metrics: Path) -> str:
+def export_lines(folder: Path) -> str:
     """The environment of a cluster's nodes, for a shell to read."""
-    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in node_environment(metrics).items())
+    return "\n".join(f"export {name}={shlex.quote(value)}" for name, value in node_environment(folder).items())
 
 
 def wait_until_ready(url: str, timeout_s: float = READY_TIMEOUT_S) -> None:

@@ -36,15 +36,30 @@ def test_every_http_option_reaches_ray() -> None:
     assert (told.host, told.port, told.request_timeout_s) == ("127.0.0.2", 8123, 7.5)
 
 
-def test_ray_env_gives_a_shell_what_every_node_needs_and_nothing_of_this_machine(tmp_path: Path) -> None:
-    metrics = tmp_path / "all metrics"
-    printed = CliRunner().invoke(app, ["ray-env", "--metrics", str(metrics)])
+def test_ray_env_gives_a_shell_what_every_node_needs(tmp_path: Path) -> None:
+    folder = tmp_path / "a node"
+    printed = CliRunner().invoke(app, ["ray-env", "--folder", str(folder)])
     assert printed.exit_code == 0, printed.output
     shell = ["env", "-i", "sh", "-c", 'eval "$1"; env', "sh", printed.output]
     seen = dict(line.split("=", 1) for line in subprocess.check_output(shell, text=True).splitlines())
-    wanted = node_environment(metrics)
+    wanted = {name: value for name, value in node_environment(folder).items() if not name.endswith("_PORT")}
     assert wanted.items() <= seen.items()
-    assert metrics.is_dir()
-    own = environment(tmp_path, "demo")
-    assert {**own, **wanted} == {**own, "PROMETHEUS_MULTIPROC_DIR": str(metrics)}
-    assert not any(name.endswith(("_PATH", "_LOC", "_PORT", "_BASE", "_FILE")) for name in wanted)
+    assert seen["RAY_SERVE_HAPROXY_METRICS_PORT"] != seen["RAY_SERVE_HAPROXY_STATS_PORT"]
+    assert Path(seen["PROMETHEUS_MULTIPROC_DIR"]).is_dir()
+    version = subprocess.check_output([seen["RAY_SERVE_HAPROXY_BINARY_PATH"], "-v"], text=True)
+    assert version.startswith("HAProxy")
+
+
+def test_the_proxy_is_local_strips_what_is_ours_to_decide_and_sees_callers_leave(tmp_path: Path) -> None:
+    config = tmp_path / "haproxy.cfg"
+    config.write_text(
+        "defaults\n    mode http\n    option splice-request\nfrontend prometheus\n    bind :9101\n"
+        "frontend http_frontend\n    bind *:8000\n"
+    )
+    binary = node_environment(tmp_path / "node")["RAY_SERVE_HAPROXY_BINARY_PATH"]
+    subprocess.run([binary, "-c", "-f", str(config)], check=False, capture_output=True)
+    told = config.read_text()
+    assert "splice-request" not in told
+    assert told.count("bind 127.0.0.1:") == 2
+    for header in ("x-request-timeout-seconds", "x-request-disconnect-disabled"):
+        assert f"http-request del-header {header}" in told
