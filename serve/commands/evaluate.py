@@ -26,6 +26,7 @@ K = 10
 CONCURRENCY = 32
 AGREEMENT = 1e-6
 TIMEOUT_MS = 60_000
+SHORT = {"precision": "P", "recall": "R", "f1": "F1", "ndcg": "nDCG", "hit_rate": "HR"}  # of `Metrics`
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +128,10 @@ def _first(task: Task, users: int | None) -> Task:
 
 
 def _print(console: Console, rows: Sequence[Row]) -> None:
-    names = [item.name for item in fields(Metrics)]
-    table = Table("task", "path", "users", *(f"{name} @{K}" for name in names))
+    table = Table("task", "path", "users", *(f"{short}@{K}" for short in SHORT.values()))
     for row in rows:
         means = row.metrics.means()
-        table.add_row(row.task, row.path, f"{row.users:,}", *(f"{means[name]:.4f}" for name in names))
+        table.add_row(row.task, row.path, f"{row.users:,}", *(f"{means[name]:.4f}" for name in SHORT))
     console.print(table)
 
 
