@@ -1,14 +1,14 @@
 """Learning to rank from the log: past requests through the serving code, their queries, and the fitted booster."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import lightgbm
 import numpy as np
 import numpy.typing as npt
 
-from interest.batch import Doubles, Longs
+from interest.batch import Doubles
 from interest.catalogue import Catalogue
 from interest.lookup import InterestLookup
 from interest.model import InterestModel, InterestSettings, fit_interest_model
@@ -21,7 +21,7 @@ from ranking.requests import LEAD_S, PastRequests, past_requests, windows
 from ranking.reranker import BoosterSettings, RankingData, fit_booster, predict
 from ranking.retriever_settings import RetrieverSettings
 
-VALIDATION_SHARE = 0.15  # of the users with queries; the others are fitted
+VALIDATION_SHARE = 0.25  # of the queries, the latest ones
 FEWEST_QUERIES = 50  # with fewer there is nothing to learn from
 METRIC_PLACES = 10
 
@@ -62,17 +62,17 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Queries:
-    """Q queries to learn from, the user of each, and whether seen items were left out."""
+    """Q queries to learn from, the instant of each, and whether seen items were left out."""
 
     data: RankingData
-    user_key: Longs  # [Q]
+    as_of: Doubles  # [Q] unix seconds
     new_only: npt.NDArray[np.bool_]  # [Q]
 
     def take(self, keep: npt.NDArray[np.bool_]) -> "Queries":
         """The queries marked in `keep` [Q]."""
         rows = np.repeat(keep, self.data.lengths)
         data = RankingData(self.data.values[rows], self.data.labels[rows], self.data.lengths[keep])
-        return Queries(data, self.user_key[keep], self.new_only[keep])
+        return Queries(data, self.as_of[keep], self.new_only[keep])
 
 
 def fit_interest(world: World, now: float, settings: InterestSettings, rng: np.random.Generator) -> InterestModel:
@@ -96,29 +96,38 @@ def past_queries(
             model = fit_interest(world, start - LEAD_S, settings.interest, rng)  # as of the earliest of the requests
             parts.extend(_window_queries(world, model, requests, settings, rng))
         progress(number + 1, len(stretches))
-    if sum(len(part.user_key) for part in parts) < FEWEST_QUERIES:
+    if sum(len(part.as_of) for part in parts) < FEWEST_QUERIES:
         return None
     return _joined(parts)
 
 
-def fit_reranker(queries: Queries, settings: BoosterSettings, seed: int) -> tuple[lightgbm.Booster, dict[str, float]]:
-    """The booster and its metrics: fitted on most users, stopped by and measured on the others.
+def fit_reranker(
+    queries: Queries, settings: BoosterSettings, horizon_s: float, seed: int
+) -> tuple[lightgbm.Booster, dict[str, float]]:
+    """The booster and its metrics: the number of trees is found on the latest queries, by a model of earlier ones.
 
+    That model never sees what happened at or after the first query it is measured on: an earlier query counts only when
+    its `horizon_s` is over by then (where that leaves enough of them). The booster is then fitted on all queries.
     `candidate_ndcg_10_*` is nDCG@10 among the candidates that were kept, so it only compares trainings of one kind.
     """
-    rng = np.random.default_rng(seed)
-    users = np.unique(queries.user_key)
-    held = users[rng.permutation(len(users))[: max(1, round(VALIDATION_SHARE * len(users)))]]
-    held_out = np.isin(queries.user_key, held)
-    valid = queries.take(held_out)
-    booster = fit_booster(queries.take(~held_out).data, valid.data, settings, seed)
-    metrics = {"queries": float(len(queries.user_key)), "trees": float(booster.num_trees())}
-    for name, mode in (("repeat", False), ("new", True)):
-        part = valid.take(valid.new_only == mode)
-        if len(part.user_key):
-            scores = predict(booster, part.data.values, settings.threads)
-            metrics[f"candidate_ndcg_10_{name}"] = _candidate_ndcg(scores, part.data)
-    return booster, metrics
+    cut = float(np.quantile(queries.as_of, 1 - VALIDATION_SHARE, method="lower"))
+    valid = queries.take(queries.as_of >= cut)
+    earlier = queries.take(queries.as_of + horizon_s <= cut)
+    if len(earlier.as_of) < FEWEST_QUERIES:
+        earlier = queries.take(queries.as_of < cut)
+    metrics = {"queries": float(len(queries.as_of))}
+    trees = settings.trees
+    if len(earlier.as_of):
+        trial = fit_booster(earlier.data, settings, seed, valid.data)
+        # More queries carry more trees; that it is by the root of their number is a rule of thumb.
+        trees = round(trial.num_trees() * (len(queries.as_of) / len(earlier.as_of)) ** 0.5)
+        for name, mode in (("repeat", False), ("new", True)):
+            part = valid.take(valid.new_only == mode)
+            if len(part.as_of):
+                scores = predict(trial, part.data.values, settings.threads)
+                metrics[f"candidate_ndcg_10_{name}"] = _candidate_ndcg(scores, part.data)
+    booster = fit_booster(queries.data, replace(settings, trees=trees), seed)
+    return booster, metrics | {"trees": float(booster.num_trees())}
 
 
 def _window_queries(
@@ -138,15 +147,15 @@ def _window_queries(
             labels = candidate_labels(candidates, batch.wanted_offsets, batch.wanted)
             values = make_features(users, candidates, view, world.popularity).values
             data = RankingData(values, labels, np.diff(candidates.candidate_offsets))
-            queries = Queries(data, batch.user_key, np.full(len(ids), new_only))
+            queries = Queries(data, batch.as_of, np.full(len(ids), new_only))
             found.append(_fewer_negatives(_with_a_wanted_item(queries), settings.negatives, rng))
     return found
 
 
 def _with_a_wanted_item(queries: Queries) -> Queries:
     """Only the queries that teach something: at least one candidate was wanted."""
-    query = np.repeat(np.arange(len(queries.user_key)), queries.data.lengths)
-    return queries.take(np.bincount(query, queries.data.labels, minlength=len(queries.user_key)) > 0)
+    query = np.repeat(np.arange(len(queries.as_of)), queries.data.lengths)
+    return queries.take(np.bincount(query, queries.data.labels, minlength=len(queries.as_of)) > 0)
 
 
 def _fewer_negatives(queries: Queries, limit: int, rng: np.random.Generator) -> Queries:
@@ -160,7 +169,7 @@ def _fewer_negatives(queries: Queries, limit: int, rng: np.random.Generator) -> 
     keep[order[place < limit]] = True
     keep |= data.labels > 0
     lengths = np.bincount(query[keep], minlength=len(data.lengths))
-    return Queries(RankingData(data.values[keep], data.labels[keep], lengths), queries.user_key, queries.new_only)
+    return Queries(RankingData(data.values[keep], data.labels[keep], lengths), queries.as_of, queries.new_only)
 
 
 def _joined(parts: list[Queries]) -> Queries:
@@ -169,8 +178,8 @@ def _joined(parts: list[Queries]) -> Queries:
         np.concatenate([part.data.labels for part in parts]),
         np.concatenate([part.data.lengths for part in parts]),
     )
-    users = np.concatenate([part.user_key for part in parts])
-    return Queries(data, users, np.concatenate([part.new_only for part in parts]))
+    as_of = np.concatenate([part.as_of for part in parts])
+    return Queries(data, as_of, np.concatenate([part.new_only for part in parts]))
 
 
 def _candidate_ndcg(scores: Doubles, data: RankingData) -> float:

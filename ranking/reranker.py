@@ -121,10 +121,12 @@ class RankingData:
     lengths: Longs
 
 
-def fit_booster(train: RankingData, valid: RankingData, settings: BoosterSettings, seed: int) -> lightgbm.Booster:
+def fit_booster(
+    train: RankingData, settings: BoosterSettings, seed: int, valid: RankingData | None = None
+) -> lightgbm.Booster:
     """LambdaMART: Burges, C. (2010), "From RankNet to LambdaRank to LambdaMART"; the same bytes for the same seed.
 
-    Stops at the number of trees with the best nDCG@10 on `valid`.
+    Stops at the number of trees with the best nDCG@10 on `valid`, where that is given.
     """
     parameters: dict[str, Any] = {
         "objective": "lambdarank",
@@ -147,10 +149,10 @@ def fit_booster(train: RankingData, valid: RankingData, settings: BoosterSetting
         parameters,
         fitted,
         num_boost_round=settings.trees,
-        valid_sets=[_dataset(valid, fitted)],
-        callbacks=[lightgbm.early_stopping(settings.early_stop_rounds, verbose=False)],
+        valid_sets=[] if valid is None else [_dataset(valid, fitted)],
+        callbacks=[] if valid is None else [lightgbm.early_stopping(settings.early_stop_rounds, verbose=False)],
     )
-    best = booster.model_to_string(num_iteration=booster.best_iteration)
+    best = booster.model_to_string(num_iteration=None if valid is None else booster.best_iteration)
     return lightgbm.Booster(model_str=best)
 
 

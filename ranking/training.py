@@ -181,7 +181,7 @@ def _write_reranker(
     if queries is None:
         return {}
     steps.show("reranker", 0, 1)
-    booster, metrics = fit_reranker(queries, settings.booster, seed)
+    booster, metrics = fit_reranker(queries, settings.booster, settings.horizon_s, seed)
     dims, details = {"features": len(FEATURES)}, asdict(settings.booster)
     models["reranker"] = target.write("reranker", lambda folder: save_booster(booster, folder), dims, metrics, details)
     steps.show("reranker", 1, 1)

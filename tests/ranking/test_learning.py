@@ -5,6 +5,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import lightgbm
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
@@ -16,10 +17,11 @@ from interest.items import Item
 from interest.model import InterestModel, InterestSettings
 from interest.store.open import open_reader, open_writer
 from ranking.features import FEATURES
-from ranking.learning import Queries, TrainingSettings, World, fit_interest, past_queries
+from ranking.learning import Queries, TrainingSettings, World, fit_interest, fit_reranker, past_queries
 from ranking.offline import all_items, events_of_known_items
 from ranking.popularity import Popularity
 from ranking.requests import windows
+from ranking.reranker import BoosterSettings, RankingData, fit_booster
 from ranking.synthetic import make_world
 
 HOUR_S, MINUTE_S = 3_600.0, 60.0
@@ -80,8 +82,8 @@ def test_what_happens_after_a_window_changes_neither_its_features_nor_its_labels
     (_, end), _ = windows(whole.events, SETTINGS.cuts, SETTINGS.log_share)
     altered = make(made.items, without_future(made.events, end + SETTINGS.horizon_s))
     early = learned(altered)
-    number = len(early.user_key)
-    assert 50 <= number < len(learned(whole).user_key)
+    number = len(early.as_of)
+    assert 50 <= number < len(learned(whole).as_of)
     for found, expected in zip(first_rows(learned(whole), number), first_rows(early, number), strict=True):
         assert_array_equal(found, expected)
 
@@ -112,3 +114,27 @@ def test_an_invoice_on_the_edge_of_a_window_is_not_in_the_model_of_the_requests_
     assert np.isnan(wanted[:, FEATURES.index("source_collaborative")]).all()
     others = found.data.values[found.data.labels == 0]
     assert not np.isnan(others[:, FEATURES.index("source_collaborative")]).all()
+
+
+def test_the_model_that_is_measured_saw_nothing_of_the_time_it_is_measured_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(8)
+    count = 400
+    values = rng.normal(size=(count * 5, len(FEATURES))).astype(np.float32)
+    labels = np.tile(np.array([1, 0, 0, 0, 0], dtype=np.float32), count)
+    as_of = np.arange(count, dtype=np.float64) * HOUR_S
+    queries = Queries(RankingData(values, labels, np.full(count, 5)), as_of, np.zeros(count, dtype=np.bool_))
+    fitted: list[tuple[int, int]] = []
+
+    def recorded(
+        train: RankingData, settings: BoosterSettings, seed: int, valid: RankingData | None = None
+    ) -> lightgbm.Booster:
+        fitted.append((len(train.lengths), 0 if valid is None else len(valid.lengths)))
+        return fit_booster(train, settings, seed, valid)
+
+    monkeypatch.setattr(ranking.learning, "fit_booster", recorded)
+    _, metrics = fit_reranker(queries, BoosterSettings(trees=3, leaves=3), horizon_s=24 * HOUR_S, seed=0)
+    measured = fitted[0][1]
+    first_measured = as_of[count - measured]
+    assert fitted == [(int((as_of + 24 * HOUR_S <= first_measured).sum()), measured), (count, 0)]
+    assert metrics["queries"] == count
+    assert 0 < metrics["candidate_ndcg_10_repeat"] <= 1

@@ -38,7 +38,7 @@ def ranking_data(rng: np.random.Generator, queries: int) -> RankingData:
 @pytest.fixture(scope="module")
 def booster() -> lightgbm.Booster:
     rng = np.random.default_rng(0)
-    return fit_booster(ranking_data(rng, 200), ranking_data(rng, 40), SETTINGS, seed=1)
+    return fit_booster(ranking_data(rng, 200), SETTINGS, 1, ranking_data(rng, 40))
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def test_the_learned_order_is_that_of_the_signal(booster: lightgbm.Booster) -> N
 
 def test_the_same_seed_gives_the_same_model_text(booster: lightgbm.Booster) -> None:
     rng = np.random.default_rng(0)
-    again = fit_booster(ranking_data(rng, 200), ranking_data(rng, 40), SETTINGS, seed=1)
+    again = fit_booster(ranking_data(rng, 200), SETTINGS, 1, ranking_data(rng, 40))
     assert again.model_to_string() == booster.model_to_string()
 
 
