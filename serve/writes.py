@@ -22,7 +22,7 @@ from serve.ranker import Stage
 from serve.schema import Accepted, Erased, EventBody, InterestBody, ItemBody, ItemsAccepted
 from serve.store_commands import StoreClient
 
-ENCODE_BATCH = 64
+ENCODED_AT_ONCE = 64  # items whose vectors a write waits for (about a second of one core); of more, the backfill's
 EDIT_STEP_S = 1e-3
 MAX_AHEAD_S = 86_400.0  # of the server's clock: callers' clocks differ, but not by more than a day
 
@@ -63,7 +63,10 @@ class Writes:
         await self.store.append([edit])
 
     async def items(self, bodies: Sequence[ItemBody]) -> ItemsAccepted:
-        """Insert or replace; each is recommended by every retriever replica within two seconds."""
+        """Insert or replace; each is recommended by every retriever replica within two seconds.
+
+        Items of a batch of more than `ENCODED_AT_ONCE` are found by their content a little later, as they are encoded.
+        """
         if len(bodies) > self.limits.max_items:
             raise InvalidRequest(f"items: {len(bodies)} in one request, at most {self.limits.max_items}", "items")
         items = [item_of(body) for body in bodies]
@@ -115,16 +118,16 @@ class Writes:
         )
 
     async def _encode(self, items: Sequence[Item]) -> Floats | None:
-        """Content vectors, or None when the encoder does not answer: an item without one is still served."""
-        parts = []
+        """Content vectors, or None for many items or when the encoder does not answer: the backfill makes them then."""
+        if len(items) > ENCODED_AT_ONCE:
+            return None
         try:
-            for start in range(0, len(items), ENCODE_BATCH):
-                texts = np.array([item.content() for item in items[start : start + ENCODE_BATCH]], dtype=object)
-                parts.append((await self.encoder({"text": texts}))["embedding"])
+            texts = np.array([item.content() for item in items], dtype=object)
+            vectors: Floats = (await self.encoder({"text": texts}))["embedding"]
         except AttuneError as error:
             log.warning("%d items are stored without content vectors: %s", len(items), error.message)
             return None
-        return np.concatenate(parts)
+        return vectors
 
 
 def item_of(body: ItemBody) -> Item:

@@ -34,3 +34,14 @@ async def test_an_encoder_that_is_away_delays_the_vectors_and_no_more(server: An
         await asyncio.sleep(0.05)
     server.broken.clear()
     await encoded(server, "late")
+
+
+async def test_a_large_batch_is_durable_before_it_is_encoded(server: Any) -> None:
+    server.broken["encoder"] = NotReady("away")
+    items = [{"item_id": f"many-{number}", "title": f"Lamp number {number}"} for number in range(100)]
+    answer = await server.client.post("/v1/items:batch", json={"items": items})
+    assert (answer.status_code, answer.json()["accepted"]) == (200, 100)
+    assert (await server.client.get("/v1/items/many-99")).json()["title"] == "Lamp number 99"
+    server.broken.clear()
+    await encoded(server, "many-0")
+    await encoded(server, "many-99")
