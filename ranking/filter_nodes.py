@@ -1,5 +1,6 @@
 """What a filter expression means: each node makes a mask over the rows of a catalogue."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -38,9 +39,10 @@ COMPARED: dict[str, Callable[[npt.NDArray[np.float64], float], Mask]] = {
 }
 
 
-class Node:
+class Node(ABC):
+    @abstractmethod
     def mask(self, view: CatalogueView) -> Mask:
-        raise NotImplementedError
+        """True for the rows that match, bool [n_rows]."""
 
 
 @dataclass(frozen=True, slots=True)

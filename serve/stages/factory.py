@@ -1,5 +1,7 @@
 """From a stage's name to its model; each kind is imported only where it runs."""
 
+from collections.abc import Callable
+
 from serve.config import ServerConfig
 from serve.model import Model
 
@@ -20,5 +22,9 @@ def make_model(stage: str, config: ServerConfig) -> Model:
         return GeneratorStage(config)
     from serve.stages.candidates import InterestStage, RerankerStage, RetrieverStage
 
-    makers = {"interest": InterestStage, "retriever": RetrieverStage, "reranker": RerankerStage}
+    makers: dict[str, Callable[[ServerConfig], Model]] = {
+        "interest": InterestStage,
+        "retriever": RetrieverStage,
+        "reranker": RerankerStage,
+    }
     return makers[stage](config)

@@ -1,6 +1,7 @@
 """What interest, retriever and reranker replicas share: one release, a followed catalogue, one worker thread."""
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from serve.model import OneThread, require_release
 Apply = Callable[[Sequence[ItemChange], EventColumns | None], None]
 
 
-class ReleaseReplica:
+class ReleaseReplica(ABC):
     """Base of the stages that answer from a release and the followed catalogue; they give `_load` and `_infer`."""
 
     name = ""
@@ -74,8 +75,10 @@ class ReleaseReplica:
         if events is not None:
             self.popularity.append(events)
 
+    @abstractmethod
     def _load(self) -> None:
-        raise NotImplementedError
+        """Read the models of this stage; the catalogue has caught up."""
 
+    @abstractmethod
     def _infer(self, tensors: Tensors) -> Tensors:
-        raise NotImplementedError
+        """`Model.infer`, in the stage's own thread."""
