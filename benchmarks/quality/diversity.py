@@ -174,7 +174,11 @@ def show(console: Console, result: dict[str, Any]) -> None:
         if not points:
             continue
         metrics = [key for key in points[0] if key not in ("diversity", "calibration")]
-        table = Table(name, *(SHORT.get(metric, metric) for metric in metrics), title=f"{result['data']}, {result['task']}, {result['users']:,} users")
+        table = Table(
+            name,
+            *(SHORT.get(metric, metric) for metric in metrics),
+            title=f"{result['data']}, {result['task']}, {result['users']:,} users",
+        )
         for point in points:
             table.add_row(f"{point[name]:.1f}", *(f"{point[metric]:.4f}" for metric in metrics))
         console.print(table)
