@@ -143,7 +143,8 @@ def _warnings(effective: float, mean_weight: Estimate) -> tuple[str, ...]:
     found = []
     if effective < FEW:
         found.append(f"effective sample of {effective:.0f} places: below {FEW} the estimates and intervals mean little")
-    if not mean_weight.low <= 1.0 <= mean_weight.high:
+    half = (mean_weight.high - mean_weight.low) / 2
+    if not mean_weight.low - half <= 1.0 <= mean_weight.high + half:  # about four standard errors: no false alarms
         found.append(
             f"mean weight {mean_weight.value:.3f} ({mean_weight.low:.3f} to {mean_weight.high:.3f}), expected 1: "
             "the target shows items that were never drawn, or the logged propensities are not the true ones"

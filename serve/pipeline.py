@@ -315,8 +315,7 @@ class Pipeline:
     def _main_domain(self, view: CatalogueView) -> str:
         """The domain most items are of, which decides whether seen items are left out when a request names none."""
         if self._domain_of is None or self._domain_of[0] != view.version:
-            codes = np.bincount(view.domain[view.available], minlength=1)
-            self._domain_of = (view.version, view.domains[int(codes.argmax())])
+            self._domain_of = (view.version, view.main_domain())
         return self._domain_of[1]
 
 
