@@ -87,7 +87,7 @@ async def test_off_policy_finds_that_undrawn_places_earn_what_they_earned(explor
     found = report_off_policy(QUIET, store, models, "latest", 30.0, 0, output)
     assert found.warnings == ()
     for estimate in (found.ips, found.snips, found.dr):
-        # Every second place of the greedy lists is clicked on; ids and so draws are new each time: four standard errors.
+        # Every second place of the greedy lists is clicked on. Four standard errors: the draws are new each time.
         assert abs(estimate.value - 0.5) < estimate.high - estimate.low < 0.2
     assert found.logged.high < 0.4
     written = json.loads(output.read_text())
