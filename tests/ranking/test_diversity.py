@@ -5,9 +5,9 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from interest.batch import Doubles, Floats, Longs, ragged_offsets
-from ranking import diversity as module
 from ranking.calibration import SMOOTHING, ItemCategories, Mixes
 from ranking.diversity import POOL, ScoreOrder, compile_ahead, diversify
+from ranking.diversity_kernel import greedy_batch
 from ranking.list_metrics import intra_list_diversity
 
 ITEMS, CATEGORIES = 300, 6
@@ -160,4 +160,4 @@ def test_arrays_off_the_wire_need_no_second_compilation(rng: np.random.Generator
     for array in (ranked.offsets, ranked.order, ranked.score, ranked.held_back, rows, *wishes):
         array.flags.writeable = False
     diversify(ranked, rows, content, *wishes, categories_of(rng, 1))
-    assert len(module._greedy_batch.signatures) == 1  # type: ignore[attr-defined]
+    assert len(greedy_batch.signatures) == 1
