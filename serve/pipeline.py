@@ -15,13 +15,14 @@ from interest.clock import Clock
 from interest.errors import InvalidRequest, NotFound, NotReady
 from interest.items import Item
 from interest.store.protocol import Impression
+from ranking.exploration import seed_of
 from ranking.filters import compile_filter
 from serve.admission import Deadline
 from serve.config import ServerConfig
 from serve.generation.generator import GeneratedText
 from serve.metrics import TIERS
 from serve.popular import PopularItems
-from serve.ranker import BatchRanker, Query, Ranking, Stage, StageFailed
+from serve.ranker import BatchRanker, Exploration, Query, Ranking, Stage, StageFailed
 from serve.replies import content, new_id, recommended, usage
 from serve.schema import (
     Generate,
@@ -143,7 +144,7 @@ class Pipeline:
         served = await self._rank(query, request, deadline)
         served, items = await self._items_of(served, deadline)
         written = await self._write(request.generate, served.ranking, items, deadline)
-        return self._reply(request, served, items, written)
+        return self._reply(request, query.reply_id, served, items, written)
 
     async def generate(self, request: GenerationRequest) -> Generation:
         """Texts about the caller's items, written for our user.
@@ -191,6 +192,7 @@ class Pipeline:
             compile_filter(request.filter)  # here, so that a bad one fails this request and not its batch
         rows = (view.row_of_id(item_id) for item_id in request.exclude_ids)
         domain = request.domain or self._main_domain(view)
+        reply_id = new_id("rec")
         return Query(
             user_id=request.user_id,
             count=request.count,
@@ -201,7 +203,18 @@ class Pipeline:
             domain=request.domain,
             language=request.language or "",
             filter=request.filter,
+            diversity=request.diversity,
+            calibration=request.calibration,
+            exploration=self._exploration(request, reply_id),
+            reply_id=reply_id,
         )
+
+    def _exploration(self, request: RecommendationRequest, reply_id: str) -> Exploration | None:
+        """None for an evaluation, which must find what would be shown. The reply's id gives the draws again."""
+        settings = self._config.exploration
+        if not settings.enabled or request.as_of is not None:
+            return None
+        return Exploration(settings.epsilon, settings.tail_start, settings.depth, seed_of(reply_id))
 
     async def _rank(self, query: Query, request: RecommendationRequest | None, deadline: Deadline) -> Served:
         """The learned ranking, or recent popularity when a stage fails or takes too long."""
@@ -254,13 +267,14 @@ class Pipeline:
     def _reply(
         self,
         request: RecommendationRequest,
+        reply_id: str,
         served: Served,
         items: Sequence[Item],
         written: Written,
     ) -> Recommendation:
         tier: Tier = "no_generation" if written.missing and served.tier == "full" else served.tier
         return Recommendation(
-            id=new_id("rec"),
+            id=reply_id,
             user_id=request.user_id,
             data=[
                 recommended(request, served.ranking, rank, item, text)
@@ -301,8 +315,7 @@ class Pipeline:
     def _main_domain(self, view: CatalogueView) -> str:
         """The domain most items are of, which decides whether seen items are left out when a request names none."""
         if self._domain_of is None or self._domain_of[0] != view.version:
-            codes = np.bincount(view.domain[view.available], minlength=1)
-            self._domain_of = (view.version, view.domains[int(codes.argmax())])
+            self._domain_of = (view.version, view.main_domain())
         return self._domain_of[1]
 
 

@@ -37,4 +37,4 @@ class PopularItems:
         best = rows[order]
         parts = np.full((len(best), len(SOURCES)), math.nan, dtype=np.float32)
         parts[:, SOURCES.index("popular")] = counts[best, RECENT_WINDOW]
-        return Ranking(view.keys[best], counts[best, RECENT_WINDOW], parts, (), False, {})
+        return Ranking(view.keys[best], counts[best, RECENT_WINDOW], parts, np.ones(len(best)), (), False, {})

@@ -10,13 +10,23 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from interest.batch import Longs, Tensors, ragged_offsets
+from interest.batch import Doubles, Longs, Tensors, ragged_offsets
 from interest.errors import AttuneError
-from ranking.batch import CandidateRequest, RankedBatch
+from ranking.batch import CandidateRequest, ListWishes, RankedBatch
 from serve.batcher import Batcher
 from serve.metrics import BATCH_SIZE, stage_timer
 
 Stage = Callable[[Tensors], Awaitable[Tensors]]
+
+
+@dataclass(frozen=True, slots=True)
+class Exploration:
+    """How one request explores; see `ranking.exploration`."""
+
+    epsilon: float
+    first_place: int  # from 0
+    depth: int
+    seed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +42,10 @@ class Query:
     domain: str = ""
     language: str = ""
     filter: str = ""
+    diversity: float = 0.0
+    calibration: float = 0.0
+    exploration: Exploration | None = None  # None: this request never explores
+    reply_id: str = ""
     expires: float = math.inf  # perf_counter seconds: nobody waits for the answer after it
 
 
@@ -42,13 +56,20 @@ class Ranking:
     item_keys: Longs
     scores: np.ndarray[tuple[int], np.dtype[np.float32]]
     parts: np.ndarray[tuple[int, int], np.dtype[np.float32]]
+    propensity: Doubles  # of each item at its place, given those above it
     interests: tuple[tuple[str, str, float, bool], ...]  # (kind, name, weight, declared), heaviest first
     known: bool  # whether anything is known of the user, declarations included
     timings_ms: dict[str, float]
 
     def only(self, kept: npt.NDArray[np.bool_]) -> "Ranking":
         """The ranking without the items whose place in `kept` is False."""
-        return replace(self, item_keys=self.item_keys[kept], scores=self.scores[kept], parts=self.parts[kept])
+        return replace(
+            self,
+            item_keys=self.item_keys[kept],
+            scores=self.scores[kept],
+            parts=self.parts[kept],
+            propensity=self.propensity[kept],
+        )
 
 
 class StageFailed(AttuneError):
@@ -94,7 +115,7 @@ class BatchRanker:
         requests = _requests(queries, self._candidates).to_tensors()
         candidates = await self._call("retriever", {"release": release, **users, **requests}, marks, expires)
         wanted = np.array([query.count for query in queries], dtype=np.int64)
-        listed = {"release": release, **users, **candidates, "wanted": wanted}
+        listed = {"release": release, **users, **candidates, "wanted": wanted, **_wishes(queries).to_tensors()}
         ranked = await self._call("reranker", listed, marks, expires)
         timings = {
             name: round(1000 * (after - before), 3)
@@ -137,6 +158,18 @@ def _requests(queries: Sequence[Query], candidates: int) -> CandidateRequest:
     )
 
 
+def _wishes(queries: Sequence[Query]) -> ListWishes:
+    exploring = [query.exploration for query in queries]
+    return ListWishes(
+        diversity=np.array([query.diversity for query in queries], dtype=np.float64),
+        calibration=np.array([query.calibration for query in queries], dtype=np.float64),
+        explore_epsilon=np.array([e.epsilon if e else 0.0 for e in exploring], dtype=np.float64),
+        explore_from=np.array([e.first_place if e else 0 for e in exploring], dtype=np.int64),
+        explore_depth=np.array([e.depth if e else 0 for e in exploring], dtype=np.int64),
+        explore_seed=np.array([e.seed if e else 0 for e in exploring], dtype=np.uint64),
+    )
+
+
 def _split(
     queries: Sequence[Query], found: Tensors, ranked: RankedBatch, timings: dict[str, float]
 ) -> list[Ranking | Exception]:
@@ -146,6 +179,7 @@ def _split(
             item_keys=ranked.ranked_item[start:stop],
             scores=ranked.ranked_score[start:stop],
             parts=ranked.ranked_parts[start:stop],
+            propensity=ranked.ranked_propensity[start:stop],
             interests=found["reply_interests"][row],
             known=bool(found["reply_known"][row]),
             timings_ms=timings,

@@ -23,6 +23,7 @@ def recommended(
         rank=rank + 1,
         score=float(ranking.scores[rank]),
         score_parts=parts,
+        propensity=float(ranking.propensity[rank]),
         generated=text,
         explanation=_explanation(item, ranking) if "explanation" in request.include else None,
         values=_values(item) if "values" in request.include else None,

@@ -9,7 +9,7 @@ from interest.batch import Tensors, UserBatch
 from interest.lookup import InterestLookup
 from interest.profile import InterestProfile
 from interest.store.protocol import EventColumns, ItemChange
-from ranking.batch import CandidateBatch, CandidateRequest
+from ranking.batch import CandidateBatch, CandidateRequest, ListWishes
 from ranking.model_retriever import make_retriever
 from ranking.retriever import Retriever
 from ranking.retriever_settings import settings_of
@@ -100,13 +100,17 @@ class RerankerStage(ReleaseReplica):
     _reranker: "Reranker"
 
     def _load(self) -> None:
-        from ranking.reranker import Reranker  # brings a compiler of a hundred megabytes, and only this stage needs it
+        # These bring a compiler of a hundred megabytes, and only this stage needs it.
+        from ranking.diversity import compile_ahead
+        from ranking.reranker import Reranker
 
         self._reranker = Reranker(None, self.popularity)
         if "reranker" in self.release.models:
             version = self.repository.open_version("reranker", self.release.models["reranker"])
             self._reranker = Reranker.load(version.folder, self.popularity)
+        compile_ahead()
 
     def _infer(self, tensors: Tensors) -> Tensors:
         users, candidates = UserBatch.from_tensors(tensors), CandidateBatch.from_tensors(tensors)
-        return self._reranker.rank(users, candidates, tensors["wanted"], self.catalogue.view()).to_tensors()
+        wishes, view = ListWishes.from_tensors(tensors), self.catalogue.view()
+        return self._reranker.rank(users, candidates, tensors["wanted"], view, wishes).to_tensors()

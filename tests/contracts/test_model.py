@@ -14,7 +14,7 @@ from interest.errors import WrongRelease
 from serve.config import STAGES
 from serve.generation.prompt import GenerationTask, ItemFacts
 from serve.model import Model
-from serve.ranker import Query, _requests, _users
+from serve.ranker import Query, _requests, _users, _wishes
 from serve.store_commands import Append, DeleteItems
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -57,7 +57,7 @@ async def inputs(stage: str, models: dict[str, Model], server: Any, home: Any, r
     if stage == "retriever":
         return batch
     candidates = await models["retriever"].infer(batch)
-    return {**release, **users, **candidates, "wanted": np.full(rows, 5)}
+    return {**release, **users, **candidates, "wanted": np.full(rows, 5), **_wishes(asked).to_tensors()}
 
 
 def rows_of(stage: str, answer: Tensors) -> int:
