@@ -34,7 +34,8 @@ class UserBatch(ArrayBatch):
     """
 
     now: Doubles  # [B] unix seconds on the server's one clock, or the request's as_of
-    vector: Floats  # [B, D] collaborative interest vector of the item-item model; zeros when nothing is known
+    vector: Floats  # [B, D] collaborative interest vector of all behaviour; zeros when nothing is known
+    session_vector: Floats  # [B, D] the same of the behaviour around the user's latest event
     content: Floats  # [B, K, E] unit length or zero
     behaviour_offsets: Longs  # [B + 1]
     behaviour_item: Longs  # item keys, rows as in interest.profile.Behaviour

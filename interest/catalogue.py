@@ -33,6 +33,7 @@ class CatalogueView:
     items: list[Item]
     price: Doubles  # [n] NaN when unknown; float32 would not know 1234.56 again
     created_at: Doubles  # [n] unix seconds, NaN when unknown
+    year: Doubles  # [n] the attribute "year" of films, books and music, NaN when it is absent or no number
     available: npt.NDArray[np.bool_]  # [n] False once deleted
     domain: Codes  # [n] index into `domains`
     language: Codes  # [n] index into `languages`
@@ -136,6 +137,7 @@ class Catalogue:
             created_at=_set(
                 old.created_at, count, rows, [np.nan if item.created_at is None else item.created_at for item in items]
             ),
+            year=_set(old.year, count, rows, [_year(item) for item in items]),
             available=_set(old.available, count, rows, [item.available for item in items]),
             domain=_set(old.domain, count, rows, [_intern(self._domains, item.domain) for item in items]),
             language=_set(old.language, count, rows, [_intern(self._languages, item.language) for item in items]),
@@ -194,6 +196,7 @@ class Catalogue:
             items=self._items,
             price=np.zeros(0, dtype=np.float64),
             created_at=np.zeros(0, dtype=np.float64),
+            year=np.zeros(0, dtype=np.float64),
             available=np.zeros(0, dtype=bool),
             domain=np.zeros(0, dtype=np.int16),
             language=np.zeros(0, dtype=np.int16),
@@ -219,6 +222,13 @@ def content_vector(change: ItemChange, dims: int, encoder: str) -> Floats | None
 
 def _blank(item_id: str) -> Item:
     return Item(item_id=item_id, title="", language="", available=False)
+
+
+def _year(item: Item) -> float:
+    try:
+        return float(item.attributes["year"])
+    except (KeyError, ValueError):
+        return np.nan
 
 
 def _code(names: Sequence[str], name: str) -> int:

@@ -22,7 +22,8 @@ from interest.profile import (
 )
 
 CONTENT_VECTORS = 3  # all behaviour; behaviour around the latest event; declared interests
-RECENT_HALF_LIFE_S = DAY_S  # of the second content vector, counted back from the user's latest event
+RECENT_HALF_LIFE_S = DAY_S  # of the session's vectors, counted back from the user's latest event
+LEAST_RECENCY = 0.1
 KEYWORD_HALF_LIFE_S = HALF_LIVES_S[1]  # of the profile's comment keywords
 MAX_FACETS = 64  # learned ones of a user; declared ones come on top
 
@@ -71,13 +72,15 @@ class InterestLookup:
         instants = np.asarray(now, dtype=np.float64)
         weights = self._weights(rows, np.repeat(instants, np.diff(offsets)))
         catalogue_rows = join.view.rows(rows.item_key)
+        recency = _recency(behaviour, offsets, rows.last_at)
         facet_offsets, facet_hashes, facet_weights = self._facets(
             join, profiles, instants, offsets, catalogue_rows, weights
         )
         return UserBatch(
             now=instants,
             vector=self._vectors(join, offsets, catalogue_rows, weights),
-            content=_content(join, profiles, offsets, catalogue_rows, weights, rows.last_at),
+            session_vector=self._vectors(join, offsets, catalogue_rows, weights * recency),
+            content=_content(join, profiles, offsets, catalogue_rows, weights, recency),
             behaviour_offsets=offsets,
             behaviour_item=rows.item_key,
             behaviour_type=rows.event_type,
@@ -223,8 +226,15 @@ def _column(join: _Join, hashed: int) -> int | None:
     return column if column < len(join.hashes) and int(join.hashes[column]) == hashed else None
 
 
+def _recency(behaviour: Sequence[Behaviour], offsets: Longs, last_at: Doubles) -> Doubles:
+    """Decay of each row counted back from its user's latest event, not from now; 0 where it is less than a tenth."""
+    latest = np.array([rows.last_at.max(initial=-np.inf) for rows in behaviour])
+    recency = np.exp2((last_at - np.repeat(latest, np.diff(offsets))) / RECENT_HALF_LIFE_S)
+    return np.where(recency >= LEAST_RECENCY, recency, 0.0)
+
+
 def _content(
-    join: _Join, profiles: Sequence[InterestProfile], offsets: Longs, rows: Longs, weights: Doubles, last_at: Doubles
+    join: _Join, profiles: Sequence[InterestProfile], offsets: Longs, rows: Longs, weights: Doubles, recency: Doubles
 ) -> Floats:
     """Content interest vectors [B, CONTENT_VECTORS, E]: means over positively used items, and over declared facets."""
     vectors = join.view.content
@@ -232,8 +242,6 @@ def _content(
     if vectors.shape[1] == 0 or not len(profiles):
         return found
     positive = np.maximum(weights, 0.0)
-    latest = np.array([profile.behaviour.last_at.max(initial=-np.inf) for profile in profiles])
-    recency = np.exp2((last_at - np.repeat(latest, np.diff(offsets))) / RECENT_HALF_LIFE_S)
     found[:, 0] = _known(offsets, rows, positive, len(join.view)).astype(np.float32) @ vectors
     found[:, 1] = _known(offsets, rows, positive * recency, len(join.view)).astype(np.float32) @ vectors
     for user, profile in enumerate(profiles):

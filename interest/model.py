@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import scipy.linalg
 import scipy.sparse
 from safetensors.numpy import save_file
 
@@ -15,7 +14,6 @@ from interest.batch import Doubles, Floats, Longs, Tensors
 from interest.errors import InvalidRelease
 from interest.events import EVENT_CODES, EVENT_TYPES, EventType
 from interest.mapped import map_tensors
-from interest.store.protocol import EventColumns
 
 DAY_S = 86_400.0
 
@@ -38,22 +36,6 @@ TYPE_WEIGHTS: dict[EventType, float] = {
 TYPE_WEIGHT_BY_CODE: Doubles = np.array([TYPE_WEIGHTS[event_type] for event_type in EVENT_TYPES])
 _TENSORS = "vectors.safetensors"
 _SETTINGS = "model.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InterestSettings:
-    """How the model is fitted and how a user's behaviour is weighted; the defaults are tuned on validation data.
-
-    `max_items`: EASE inverts a dense matrix, so only the items with the most users enter it (6,000: 288 MB and
-    about 20 seconds of one core). The others have no collaborative vector and come through content and popularity.
-    """
-
-    rank: int = 256
-    l2: float = 300.0
-    fit_half_life_s: float = 60 * DAY_S
-    user_half_life_s: float = 180 * DAY_S
-    max_items: int = 6_000
-    rounds: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,14 +78,29 @@ class BehaviourWeights:
         return share
 
 
-class InterestModel:
-    """A low-rank linear item-item model: score(u, j) = user_vector(u) . output_vectors[j].
+HEADS = ("next", "together")
+"""What a half of the vectors predicts: what users do next for the first time; what users have to do with together."""
 
-    `item_ids[i]` names row i of `input_vectors` and `output_vectors`, both float32 [n, D] and read-only by custom.
+STATISTICS = ("users", "acts_per_user", "repeat_share", "repeat_gap", "value")
+"""Of an item: ln(1 + users who acted on it); acts per such user; share of them who did again, drawn to a prior of a
+tenth; mean ln(1 + days) between two acts of a user, NaN without; mean ln(1 + value) of purchases and ratings."""
+
+
+class InterestModel:
+    """Low-rank linear item-item models side by side: head h scores user_vector(u)[h] . output_vectors[j][h].
+
+    `item_ids[i]` names row i of `input_vectors` and `output_vectors`, both float32 [n, D] and read-only by custom; the
+    D columns are cut into `heads` equal parts. `statistics` float32 [n, len(STATISTICS)], NaN where unknown.
     """
 
     def __init__(
-        self, item_ids: Sequence[str], input_vectors: Floats, output_vectors: Floats, weights: BehaviourWeights
+        self,
+        item_ids: Sequence[str],
+        input_vectors: Floats,
+        output_vectors: Floats,
+        weights: BehaviourWeights,
+        heads: int = 1,
+        statistics: Floats | None = None,
     ) -> None:
         if not len(item_ids) == len(input_vectors) == len(output_vectors):
             raise InvalidRelease(
@@ -114,6 +111,11 @@ class InterestModel:
         self.input_vectors = input_vectors
         self.output_vectors = output_vectors
         self.weights = weights
+        self.heads = heads
+        if input_vectors.shape[1] % heads:
+            raise InvalidRelease(f"interest model: {input_vectors.shape[1]} dimensions do not make {heads} equal heads")
+        unknown = np.full((len(item_ids), len(STATISTICS)), np.nan, dtype=np.float32)
+        self.statistics = unknown if statistics is None else statistics
 
     @property
     def dims(self) -> int:
@@ -142,9 +144,13 @@ class InterestModel:
         return sums * scale.astype(np.float32)[:, None]
 
     def save(self, folder: Path) -> None:
-        tensors: Tensors = {"input_vectors": self.input_vectors, "output_vectors": self.output_vectors}
+        tensors: Tensors = {
+            "input_vectors": self.input_vectors,
+            "output_vectors": self.output_vectors,
+            "statistics": self.statistics,
+        }
         save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, folder / _TENSORS)
-        settings = {"item_ids": self.item_ids, "weights": asdict(self.weights)}
+        settings = {"item_ids": self.item_ids, "weights": asdict(self.weights), "heads": self.heads}
         (folder / _SETTINGS).write_text(json.dumps(settings, ensure_ascii=False), "utf-8")
 
     @classmethod
@@ -154,89 +160,13 @@ class InterestModel:
         try:
             settings = json.loads((folder / _SETTINGS).read_text("utf-8"))
             weights = BehaviourWeights(**settings["weights"])
-            return cls(settings["item_ids"], tensors["input_vectors"], tensors["output_vectors"], weights)
+            return cls(
+                settings["item_ids"],
+                tensors["input_vectors"],
+                tensors["output_vectors"],
+                weights,
+                settings["heads"],
+                tensors["statistics"],
+            )
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise InvalidRelease(f"{folder}: expected an interest model, found {error!r}") from error
-
-
-def fit_interest_model(
-    events: EventColumns,
-    item_keys: Longs,
-    item_ids: Sequence[str],
-    now: float,
-    settings: InterestSettings,
-    rng: np.random.Generator,
-) -> InterestModel:
-    """EASE on the users x items matrix of the events up to `now`, factorised at rank min(D, items).
-
-    An entry of the matrix is the greatest type weight x decay among the pair's positive events. `item_keys`
-    (ascending) and `item_ids` name the items to model; events of other items are left out.
-    Sources: Steck, H. (2019), "Embarrassingly Shallow Autoencoders for Sparse Data", eq. 8; the rank-D factors are the
-    reduced-rank regression of the predictions (best rank-D fit of X B), found by the randomised range finder of
-    Halko, N., Martinsson, P., Tropp, J. (2011), algorithm 4.4.
-    """
-    ratings = events.value[(events.event_type == EVENT_CODES[EventType.RATING]) & (events.timestamp <= now)]
-    ratings = ratings[~np.isnan(ratings)]
-    low, high = np.percentile(ratings, [5, 95]) if len(ratings) else (0.0, 0.0)
-    weights = BehaviourWeights(settings.user_half_life_s, float(low), float(high))
-    matrix, kept = _user_item_matrix(events, item_keys, now, settings)
-    input_vectors, output_vectors = _low_rank(matrix, _ease(matrix, settings.l2), settings, rng)
-    return InterestModel([item_ids[row] for row in kept], input_vectors, output_vectors, weights)
-
-
-def _user_item_matrix(
-    events: EventColumns, item_keys: Longs, now: float, settings: InterestSettings
-) -> tuple[scipy.sparse.csr_array, Longs]:
-    """float32 [users, kept items] and the kept items' places in `item_keys`, ascending."""
-    weight = TYPE_WEIGHT_BY_CODE[events.event_type] * np.exp2((events.timestamp - now) / settings.fit_half_life_s)
-    item = np.searchsorted(item_keys, events.item_key)
-    item[item == len(item_keys)] = 0
-    use = (weight > 0) & (events.timestamp <= now)
-    use &= item_keys[item] == events.item_key if len(item_keys) else False
-    users, user = np.unique(events.user_key[use], return_inverse=True)
-    item, weight = item[use], weight[use]
-    order = np.lexsort((weight, item, user))
-    user, item, weight = user[order], item[order], weight[order]
-    last = np.ones(len(order), dtype=np.bool_)  # the greatest weight of a (user, item) pair is its last row
-    last[:-1] = (user[1:] != user[:-1]) | (item[1:] != item[:-1])
-    user, item, weight = user[last], item[last], weight[last]
-    popularity = np.bincount(item, minlength=len(item_keys))
-    kept = np.sort(np.argsort(-popularity, kind="stable")[: settings.max_items])
-    kept = kept[popularity[kept] > 0]
-    place = np.full(len(item_keys), -1, dtype=np.int64)
-    place[kept] = np.arange(len(kept))
-    inside = place[item] >= 0
-    entries = (weight[inside].astype(np.float32), (user[inside], place[item[inside]]))
-    return scipy.sparse.csr_array(entries, shape=(len(users), len(kept))), kept
-
-
-def _ease(matrix: scipy.sparse.csr_array, l2: float) -> Floats:
-    """Item-item weights B, float32 [n, n] with a zero diagonal: Steck (2019), eq. 8."""
-    gram: Doubles = (matrix.T @ matrix).toarray().astype(np.float64)
-    if len(gram) == 0:
-        return np.zeros((0, 0), dtype=np.float32)
-    gram[np.diag_indices_from(gram)] += l2
-    factor, _ = scipy.linalg.cho_factor(gram, lower=True, overwrite_a=True, check_finite=False)
-    inverse, _ = scipy.linalg.lapack.dpotri(factor, lower=1, overwrite_c=1)
-    inverse = np.tril(inverse)
-    inverse += np.tril(inverse, -1).T
-    weights: Floats = (inverse / -np.diag(inverse)).astype(np.float32)
-    weights[np.diag_indices_from(weights)] = 0.0
-    return weights
-
-
-def _low_rank(
-    matrix: scipy.sparse.csr_array, weights: Floats, settings: InterestSettings, rng: np.random.Generator
-) -> tuple[Floats, Floats]:
-    """Input and output vectors float32 [n, D] with input @ output.T the best rank-D stand-in for B on these users."""
-    items = len(weights)
-    rank = max(1, min(settings.rank, items))
-    if items == 0:
-        return np.zeros((0, rank), dtype=np.float32), np.zeros((0, rank), dtype=np.float32)
-    basis: Floats = rng.standard_normal((items, min(items, rank + 20)), dtype=np.float32)
-    for _ in range(settings.rounds):
-        basis = np.linalg.qr(weights.T @ (matrix.T @ (matrix @ (weights @ basis))))[0]
-    predicted = matrix @ (weights @ basis)
-    _, rotation = np.linalg.eigh((predicted.T @ predicted).astype(np.float64))
-    output: Floats = np.ascontiguousarray((basis @ rotation[:, ::-1][:, :rank]).astype(np.float32))
-    return np.ascontiguousarray(weights @ output), output

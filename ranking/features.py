@@ -11,22 +11,19 @@ from interest.model import DAY_S
 from interest.profile import HALF_LIVES_S
 from ranking.batch import CandidateBatch
 from ranking.history import PairHistory, pair_history
-from ranking.popularity import WINDOWS_S, Popularity
+from ranking.item_features import ITEM_FEATURES, item_features, ranks
+from ranking.item_statistics import ItemStatistics
+from ranking.popularity import Popularity
 from ranking.sources import SOURCES
 
-_RATE_WINDOWS_DAYS = tuple(window_s / DAY_S for window_s in WINDOWS_S if np.isfinite(window_s))
+RANKED_SOURCES = ("collaborative", "session", "together", "content")
+SHARED_SOURCES = ("collaborative", "together")  # score over the user's greatest one
 
 FEATURES: tuple[str, ...] = (
     *(f"source_{source}" for source in SOURCES),
-    "collaborative_rank",
-    "collaborative_share",
-    "content_rank",
-    *(f"popularity_{window}" for window in ("1d", "7d", "30d", "90d", "all")),
-    "trend_1d_7d",
-    "trend_7d_30d",
-    "trend_30d_90d",
-    "trend_90d_all",
-    "item_age_days",
+    *(f"{source}_rank" for source in RANKED_SOURCES),
+    *(f"{source}_share" for source in SHARED_SOURCES),
+    *ITEM_FEATURES,
     "own_acts",
     "own_glances",
     "own_negatives",
@@ -38,6 +35,9 @@ FEATURES: tuple[str, ...] = (
     "own_acts_before_latest_days",
     "own_due",
     "own_act_share",
+    "own_session_share",
+    "own_session_share_since",
+    "own_sessions_after",
     *(f"own_decayed_{round(half_life_s / DAY_S)}d" for half_life_s in HALF_LIVES_S),
     "facet_overlap",
     "facet_overlap_share",
@@ -48,6 +48,9 @@ FEATURES: tuple[str, ...] = (
     "user_acts_per_item",
     "user_last_act_days",
     "user_first_act_days",
+    "user_sessions",
+    "user_acts_per_session",
+    "user_usual_quantity",
     "repeats_offered",
 )
 
@@ -64,9 +67,15 @@ class FeatureBatch:
 
 
 def make_features(
-    users: UserBatch, candidates: CandidateBatch, view: CatalogueView, popularity: Popularity
+    users: UserBatch,
+    candidates: CandidateBatch,
+    view: CatalogueView,
+    popularity: Popularity,
+    statistics: ItemStatistics | None = None,
 ) -> FeatureBatch:
     """Everything as of each user's `now`. A pair's features do not depend on the other users of the batch."""
+    statistics = ItemStatistics.nothing() if statistics is None else statistics
+    offsets = candidates.candidate_offsets
     user = np.repeat(np.arange(len(users.now)), np.diff(candidates.candidate_offsets))
     rows = view.rows(candidates.candidate_item)
     overlap, share, muted = _facet_overlap(users, user, rows, view)
@@ -74,58 +83,27 @@ def make_features(
     found = history.find(user, candidates.candidate_item)
     columns = [
         *_source_features(candidates, user),
-        *_popularity_features(users.now, user, rows, view, popularity),
+        *item_features(users, user, candidates.candidate_item, offsets, view, popularity, statistics),
         *_history_features(users.now, history, found, user),
         overlap,
         share,
         *_price_features(users, user, rows, view),
-        *_activity_features(users.now, history, found, user, candidates.candidate_offsets),
+        *_activity_features(users.now, history, found, user, offsets),
     ]
     return FeatureBatch(np.stack([column.astype(np.float32) for column in columns], axis=1), muted)
 
 
 def _source_features(candidates: CandidateBatch, user: Longs) -> list[Doubles]:
-    scores = candidates.candidate_score.astype(np.float64)
-    collaborative, content = scores[:, SOURCES.index("collaborative")], scores[:, SOURCES.index("content")]
-    offsets = candidates.candidate_offsets
-    greatest = _user_max(np.where(np.isnan(collaborative), -np.inf, collaborative), offsets)[user]
-    share = collaborative / np.where(greatest > 0, greatest, np.nan)
-    ranks = [_ranks(collaborative, user, offsets), _ranks(content, user, offsets)]
-    return [*scores.T, ranks[0], share, ranks[1]]
+    scores, offsets = candidates.candidate_score.astype(np.float64), candidates.candidate_offsets
+    of = {source: scores[:, column] for column, source in enumerate(SOURCES)}
+    places = [ranks(of[source], user, offsets) for source in RANKED_SOURCES]
+    return [*scores.T, *places, *(_share(of[source], user, offsets) for source in SHARED_SOURCES)]
 
 
-def _ranks(scores: Doubles, user: Longs, offsets: Longs) -> Doubles:
-    """Place of each score among the user's, 0 is the greatest; NaN for NaN. Equal scores: in candidate order."""
-    order = np.lexsort((np.where(np.isnan(scores), np.inf, -scores), user))
-    ranks = np.empty(len(scores))
-    ranks[order] = np.arange(len(scores)) - offsets[user]
-    ranks[np.isnan(scores)] = np.nan
-    return ranks
-
-
-def _popularity_features(
-    now: Doubles, user: Longs, rows: Longs, view: CatalogueView, popularity: Popularity
-) -> list[Doubles]:
-    counts = np.zeros((len(user), len(WINDOWS_S)))
-    first_at = np.full(len(user), np.nan)
-    known = rows >= 0
-    first_at[known] = np.fmin(view.created_at[rows[known]], popularity.first_at(view.keys[rows[known]]))
-    instants, instant = np.unique(now, return_inverse=True)
-    for index, moment in enumerate(instants):
-        part = known & (instant[user] == index) if len(instants) > 1 else known
-        counts[part] = popularity.counts(float(moment), view)[rows[part]]
-    age = (now[user] - first_at) / DAY_S
-    age[age < 0] = np.nan
-    day, week, month, quarter = (counts[:, column] / days for column, days in enumerate(_RATE_WINDOWS_DAYS))
-    always = counts[:, -1] / np.maximum(np.nan_to_num(age, nan=1.0), 1.0)
-    trends = [_log_ratio(day, week), _log_ratio(week, month), _log_ratio(month, quarter), _log_ratio(quarter, always)]
-    return [*np.log1p(counts).T, *trends, age]
-
-
-def _log_ratio(numerator: Doubles, denominator: Doubles) -> Doubles:
-    """ln of two daily rates, each with a thirtieth of an event a day added."""
-    ratio: Doubles = np.log((numerator + 1 / 30) / (denominator + 1 / 30))
-    return ratio
+def _share(scores: Doubles, user: Longs, offsets: Longs) -> Doubles:
+    greatest = _user_max(np.where(np.isnan(scores), -np.inf, scores), offsets)[user]
+    share: Doubles = scores / np.where(greatest > 0, greatest, np.nan)
+    return share
 
 
 def _history_features(instants: Doubles, history: PairHistory, found: Longs, user: Longs) -> list[Doubles]:
@@ -136,6 +114,8 @@ def _history_features(instants: Doubles, history: PairHistory, found: Longs, use
     first_act = _past(_taken(history.first_act, found, np.inf))
     last_glance = _past(_taken(history.last_glance, found, -np.inf))
     latest, total = _latest_and_total(history, len(instants))
+    sessions = history.sessions(len(instants))
+    before_first, until_last = _sessions_around(history, found, user)
     gap = (last_act - first_act) / np.where(acts > 1, acts - 1, np.nan)
     columns = [
         acts,
@@ -149,8 +129,21 @@ def _history_features(instants: Doubles, history: PairHistory, found: Longs, use
         _days(latest[user] - last_act),
         (now - last_act) / np.where(gap > 0, gap, np.nan),
         acts / np.maximum(total[user], 1.0),
+        acts / np.maximum(sessions[user], 1),
+        acts / np.maximum(sessions[user] - before_first, 1),
+        np.where(acts > 0, sessions[user] - until_last, np.nan),
     ]
     return [*columns, *(_taken(history.decayed[:, column], found, 0.0) for column in range(len(HALF_LIVES_S)))]
+
+
+def _sessions_around(history: PairHistory, found: Longs, user: Longs) -> tuple[Doubles, Doubles]:
+    """Of each pair: the user's sessions before its first act, and those up to and with its last one; 0 without acts."""
+    acted = (found >= 0) & (_taken(history.acts, found, 0.0) > 0)
+    before, until = np.zeros(len(found)), np.zeros(len(found))
+    pairs, owner = found[acted], user[acted]
+    before[acted] = history.sessions_until(owner, history.first_act[pairs]) - 1
+    until[acted] = history.sessions_until(owner, history.last_act[pairs])
+    return before, until
 
 
 def _latest_and_total(history: PairHistory, users: int) -> tuple[Doubles, Doubles]:
@@ -207,6 +200,8 @@ def _activity_features(now: Doubles, history: PairHistory, found: Longs, user: L
     first = np.full(len(now), np.inf)
     np.minimum.at(first, history.user, history.first_act)
     items = np.bincount(history.user, history.acts > 0, minlength=len(now))
+    sessions = history.sessions(len(now))
+    quantity = _sums(history.user, np.log1p(np.maximum(history.quantity, 0.0)), len(now))
     used = np.where(_taken(history.acts, found, 0.0) > 0, 1.0, 0.0)
     columns = [
         np.log1p(acts),
@@ -214,6 +209,9 @@ def _activity_features(now: Doubles, history: PairHistory, found: Longs, user: L
         acts / np.maximum(items, 1.0),
         _days(now - _past(latest)),
         _days(now - _past(first)),
+        np.log1p(sessions),
+        acts / np.maximum(sessions, 1),
+        quantity / np.maximum(items, 1.0),
         _user_max(used, offsets),
     ]
     return [column[user] for column in columns]

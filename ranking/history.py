@@ -12,6 +12,9 @@ from interest.profile import HALF_LIVES_S
 
 GLANCES = (EventType.VIEW, EventType.CLICK, EventType.PORTION)
 
+SESSION_S = 6 * 3_600.0  # acts within one such stretch of the clock are one visit
+BUCKETS = 1 << 24  # more stretches than any time has
+
 _POSITIVE: npt.NDArray[np.bool_] = TYPE_WEIGHT_BY_CODE > 0
 _GLANCE: npt.NDArray[np.bool_] = np.array([event_type in GLANCES for event_type in EVENT_TYPES])
 _NEGATIVE: npt.NDArray[np.bool_] = TYPE_WEIGHT_BY_CODE < 0
@@ -37,7 +40,17 @@ class PairHistory:
     last_act: Doubles
     last_purchase: Doubles
     last_glance: Doubles
+    bucket: Longs  # ascending: user x BUCKETS + stretch of `SESSION_S` in which one of the user's acts began or ended
     decayed: Doubles  # [pairs, len(HALF_LIVES_S)] sums of type weight x decay to `now` over positive events
+
+    def sessions(self, users: int) -> Longs:
+        """Stretches with acts of each user, [users]. Acts between a pair's first and last are not known."""
+        return np.bincount(self.bucket // BUCKETS, minlength=users)
+
+    def sessions_until(self, user: Longs, time: Doubles) -> Longs:
+        """How many of the user's stretches began no later than that of `time` (unix seconds, not NaN), [n]."""
+        found: Longs = np.searchsorted(self.bucket, user * BUCKETS + _stretch(time), side="right")
+        return found - np.searchsorted(self.bucket, user * BUCKETS)
 
     def find(self, user: Longs, item: Longs) -> Longs:
         """Row of each (user, item key), -1 where the user has no behaviour with the item."""
@@ -73,8 +86,17 @@ def pair_history(users: UserBatch) -> PairHistory:
         last_act=_max(np.where(act, users.behaviour_last_at, -np.inf), starts),
         last_purchase=_max(np.where(event_type == _PURCHASE, users.behaviour_last_at, -np.inf), starts),
         last_glance=_max(np.where(glance, users.behaviour_last_at, -np.inf), starts),
+        bucket=_buckets(user[act], users.behaviour_first_at[act], users.behaviour_last_at[act]),
         decayed=_decayed(users, now, starts),
     )
+
+
+def _buckets(user: Longs, first_at: Doubles, last_at: Doubles) -> Longs:
+    return np.unique(np.concatenate([user * BUCKETS + _stretch(first_at), user * BUCKETS + _stretch(last_at)]))
+
+
+def _stretch(time: Doubles) -> Longs:
+    return np.clip(time // SESSION_S, 0, BUCKETS - 1).astype(np.int64)
 
 
 def _decayed(users: UserBatch, now: Doubles, starts: Longs) -> Doubles:

@@ -16,12 +16,13 @@ from ranking.reranker import MODEL_FILE, SETTINGS_FILE
 class BoosterSettings:
     """LambdaMART: trees are small because every reply pays for them (300 candidates x trees x depth)."""
 
-    trees: int = 120
+    trees: int = 300
     leaves: int = 31
-    learning_rate: float = 0.08
+    learning_rate: float = 0.04
     min_rows_in_leaf: int = 50
+    feature_fraction: float = 0.6
     truncation: int = 40  # places that the pairwise gradients look at
-    early_stop_rounds: int = 30
+    early_stop_rounds: int = 100
     threads: int = 1
 
 
@@ -55,7 +56,7 @@ def fit_booster(
         "num_leaves": settings.leaves,
         "min_data_in_leaf": settings.min_rows_in_leaf,
         "lambdarank_truncation_level": settings.truncation,
-        "feature_fraction": 0.8,
+        "feature_fraction": settings.feature_fraction,
         "monotone_constraints": [int(name in RISING) for name in FEATURES],
         "deterministic": True,
         "force_col_wise": True,

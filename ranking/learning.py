@@ -1,6 +1,6 @@
 """Learning to rank from the log: past requests through the serving code, their queries, and the fitted booster."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -8,22 +8,26 @@ import lightgbm
 import numpy as np
 import numpy.typing as npt
 
-from interest.batch import Doubles
+from interest.batch import Doubles, Longs, UserBatch
 from interest.catalogue import Catalogue
+from interest.fitting import InterestSettings, fit_interest_model
 from interest.lookup import InterestLookup
-from interest.model import InterestModel, InterestSettings, fit_interest_model
+from interest.model import InterestModel
 from interest.store.protocol import EventColumns, StoreReader
 from ranking.features import make_features
+from ranking.item_statistics import ItemStatistics
 from ranking.lambdamart import BoosterSettings, RankingData, fit_booster, predict
 from ranking.model_retriever import make_retriever
 from ranking.offline import USERS_AT_ONCE, candidate_labels, plain_requests
 from ranking.popularity import Popularity
+from ranking.quotas import fit_quotas, source_lists
 from ranking.requests import LEAD_S, PastRequests, past_requests, windows
 from ranking.retriever_settings import RetrieverSettings
 
 VALIDATION_SHARE = 0.25  # of the queries, the latest ones
 FEWEST_QUERIES = 50  # with fewer there is nothing to learn from
 METRIC_PLACES = 10
+QUOTA_REQUESTS = 400  # that the quotas of the sources are fitted to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +43,10 @@ class TrainingSettings:
     encoder: Literal["ngram", "minilm", "combined"] = "combined"
     ngram_dims: int = 256
     cuts: int = 4
-    log_share: float = 0.5
-    sessions_per_user: int = 1
-    horizon_s: float = 30 * 86_400.0
-    max_requests: int = 3_000
+    log_share: float = 0.6
+    sessions_per_user: int = 2
+    horizon_s: float = 60 * 86_400.0
+    max_requests: int = 6_000
     negatives: int = 100
     interest: InterestSettings = field(default_factory=InterestSettings)
     retriever: RetrieverSettings = field(default_factory=RetrieverSettings)
@@ -58,6 +62,18 @@ class World:
     popularity: Popularity
     events: EventColumns
     user_ids: dict[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Past requests of one stretch of time, and the interest model that was known before all of them.
+
+    `rng` is the window's own: nothing that happens later changes what it draws.
+    """
+
+    model: InterestModel
+    requests: PastRequests
+    rng: np.random.Generator
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +98,59 @@ def fit_interest(world: World, now: float, settings: InterestSettings, rng: np.r
     return fit_interest_model(world.events, view.keys[order], [view.ids[row] for row in order], now, settings, rng)
 
 
-def past_queries(
+def past_windows(
     world: World, settings: TrainingSettings, rng: np.random.Generator, progress: Callable[[int, int], None]
-) -> Queries | None:
-    """Queries as serving would have seen them; None when there are too few. `progress` hears (windows done, of)."""
+) -> list[Window]:
+    """Requests of each window with the interest model as of before them; `progress` hears (windows done, of)."""
     stretches = windows(world.events, settings.cuts, settings.log_share)
-    parts: list[Queries] = []
-    for number, (start, end) in enumerate(stretches):
-        requests = past_requests(world.events, start, end, settings.horizon_s, settings.sessions_per_user, rng)
-        chosen = rng.permutation(len(requests))[: settings.max_requests // settings.cuts]
+    found = []
+    for number, ((start, end), own) in enumerate(zip(stretches, rng.spawn(len(stretches)), strict=True)):
+        requests = past_requests(world.events, start, end, settings.horizon_s, settings.sessions_per_user, own)
+        chosen = own.permutation(len(requests))[: settings.max_requests // settings.cuts]
         requests = requests.take(np.sort(chosen))
         if len(requests):
-            model = fit_interest(world, start - LEAD_S, settings.interest, rng)  # as of the earliest of the requests
-            parts.extend(_window_queries(world, model, requests, settings, rng))
+            model = fit_interest(world, start - LEAD_S, settings.interest, own)  # as of the earliest of the requests
+            found.append(Window(model, requests, own))
         progress(number + 1, len(stretches))
+    return found
+
+
+def fit_retriever(world: World, window: Window, settings: RetrieverSettings, seed: int) -> RetrieverSettings:
+    """These settings with quotas fitted to the requests of one window, in both modes."""
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(window.requests))[:QUOTA_REQUESTS])
+    requests = window.requests.take(chosen)
+    even = dict.fromkeys(settings.quotas, 1)  # lists of one depth, so that every quota can be tried on them
+    retriever = make_retriever(world.catalogue, world.popularity, window.model, replace(settings, quotas=even))
+    lookup = InterestLookup(window.model, world.catalogue)
+    lists: list[list[Longs]] = []
+    wanted: list[Longs] = []
+    for batch in _batches(requests):
+        users = _users(world, lookup, batch)
+        for new_only in (False, True):
+            found = retriever.source_lists(users, plain_requests(batch.as_of, new_only, settings.candidates))
+            for user, named in enumerate(found):
+                keys = batch.wanted[batch.wanted_offsets[user] : batch.wanted_offsets[user + 1]]
+                if new_only:
+                    keys = np.setdiff1d(keys, _own(users, user))
+                if len(keys):
+                    lists.append(named)
+                    wanted.append(keys)
+    if len(lists) < FEWEST_QUERIES:
+        return settings
+    return replace(settings, quotas=fit_quotas(source_lists(lists, wanted), settings.quotas, settings.candidates))
+
+
+def past_queries(
+    world: World,
+    past: Sequence[Window],
+    settings: TrainingSettings,
+    progress: Callable[[int, int], None],
+) -> Queries | None:
+    """Queries as serving would have seen them; None when there are too few. `progress` hears (windows done, of)."""
+    parts: list[Queries] = []
+    for number, window in enumerate(past):
+        parts.extend(_window_queries(world, window, settings))
+        progress(number + 1, len(past))
     if sum(len(part.as_of) for part in parts) < FEWEST_QUERIES:
         return None
     return _joined(parts)
@@ -130,26 +185,37 @@ def fit_reranker(
     return booster, metrics | {"trees": float(booster.num_trees())}
 
 
-def _window_queries(
-    world: World, model: InterestModel, requests: PastRequests, settings: TrainingSettings, rng: np.random.Generator
-) -> list[Queries]:
+def _window_queries(world: World, window: Window, settings: TrainingSettings) -> list[Queries]:
     """Both modes of each request: with repeats, and new items only."""
-    lookup = InterestLookup(model, world.catalogue)
-    retriever = make_retriever(world.catalogue, world.popularity, model, settings.retriever)
+    lookup = InterestLookup(window.model, world.catalogue)
+    retriever = make_retriever(world.catalogue, world.popularity, window.model, settings.retriever)
     view = world.catalogue.view()
+    statistics = ItemStatistics.of(window.model, view)
     found = []
-    for start in range(0, len(requests), USERS_AT_ONCE):
-        batch = requests.take(np.arange(start, min(start + USERS_AT_ONCE, len(requests))))
-        ids = [world.user_ids[key] for key in batch.user_key.tolist()]
-        users = lookup.lookup(world.reader.profiles_as_of(ids, batch.as_of.tolist()), batch.as_of)
+    for batch in _batches(window.requests):
+        users = _users(world, lookup, batch)
         for new_only in (False, True):
             candidates = retriever.retrieve(users, plain_requests(batch.as_of, new_only, settings.retriever.candidates))
             labels = candidate_labels(candidates, batch.wanted_offsets, batch.wanted)
-            values = make_features(users, candidates, view, world.popularity).values
+            values = make_features(users, candidates, view, world.popularity, statistics).values
             data = RankingData(values, labels, np.diff(candidates.candidate_offsets))
-            queries = Queries(data, batch.as_of, np.full(len(ids), new_only))
-            found.append(_fewer_negatives(_with_a_wanted_item(queries), settings.negatives, rng))
+            queries = Queries(data, batch.as_of, np.full(len(batch), new_only))
+            found.append(_fewer_negatives(_with_a_wanted_item(queries), settings.negatives, window.rng))
     return found
+
+
+def _batches(requests: PastRequests) -> Iterator[PastRequests]:
+    for start in range(0, len(requests), USERS_AT_ONCE):
+        yield requests.take(np.arange(start, min(start + USERS_AT_ONCE, len(requests))))
+
+
+def _users(world: World, lookup: InterestLookup, requests: PastRequests) -> UserBatch:
+    ids = [world.user_ids[key] for key in requests.user_key.tolist()]
+    return lookup.lookup(world.reader.profiles_as_of(ids, requests.as_of.tolist()), requests.as_of)
+
+
+def _own(users: UserBatch, user: int) -> Longs:
+    return users.behaviour_item[users.behaviour_offsets[user] : users.behaviour_offsets[user + 1]]
 
 
 def _with_a_wanted_item(queries: Queries) -> Queries:

@@ -15,7 +15,7 @@ def make_retriever(
 ) -> Retriever:
     """The retriever over the interest model's output vectors, with the release's quotas."""
     keys, vectors = model_items(model, catalogue.view())
-    return Retriever(catalogue, popularity, keys, vectors, settings.quotas)
+    return Retriever(catalogue, popularity, keys, vectors, settings.quotas, heads=model.heads)
 
 
 def model_items(model: InterestModel, view: CatalogueView) -> tuple[Longs, Floats]:

@@ -14,6 +14,7 @@ from interest.store.protocol import EventColumns, ItemChange, StoreReader
 from ranking.batch import CandidateBatch, CandidateRequest, ListWishes, RankedBatch
 from ranking.encoder_files import encoder_identity
 from ranking.evaluation import Metrics, padded_ranking, ranking_metrics
+from ranking.item_statistics import ItemStatistics
 from ranking.model_retriever import make_retriever
 from ranking.popularity import Popularity
 from ranking.release import ModelRepository, Release
@@ -63,10 +64,11 @@ def load_stages(reader: StoreReader, repository: ModelRepository, release: Relea
     catalogue.apply(all_items(reader, encoder))
     popularity = Popularity()
     popularity.append(reader.event_columns())
-    reranker = Reranker(None, popularity)
+    statistics = ItemStatistics.of(model, catalogue.view())
+    reranker = Reranker(None, popularity, statistics)
     if "reranker" in release.models:
         version = repository.open_version("reranker", release.models["reranker"])
-        reranker = Reranker.load(version.folder, popularity)
+        reranker = Reranker.load(version.folder, popularity, statistics)
     retriever = make_retriever(catalogue, popularity, model, settings)
     lookup = InterestLookup(model, catalogue)
     return OfflineStages(catalogue, popularity, lookup, retriever, reranker, settings.candidates)

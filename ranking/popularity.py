@@ -13,7 +13,10 @@ from interest.store.protocol import EventColumns
 from ranking.recent import Recent
 
 DAY_S = 86_400.0
-WINDOWS_S = (1 * DAY_S, 7 * DAY_S, 30 * DAY_S, 90 * DAY_S, float("inf"))
+WINDOW_DAYS = (1, 3, 7, 14, 30, 60, 90, 180)
+WINDOWS_S = (*(days * DAY_S for days in WINDOW_DAYS), float("inf"))
+WINDOW = {days: column for column, days in enumerate(WINDOW_DAYS)}  # column of `Popularity.counts`
+ALL_TIME = len(WINDOW_DAYS)  # the column of the whole log
 
 TENTHS = 10.0
 WEIGHT_TENTHS: Mapping[EventType, int] = {

@@ -12,6 +12,7 @@ from ranking.batch import CandidateBatch, ListWishes, RankedBatch, plain_wishes
 from ranking.calibration import CategoryTable
 from ranking.compiled_trees import CompiledTrees
 from ranking.features import FEATURES, make_features
+from ranking.item_statistics import ItemStatistics
 from ranking.lists import arrange, score_order
 from ranking.popularity import Popularity
 
@@ -23,15 +24,18 @@ _PLACE = {name: place for place, name in enumerate(FEATURES)}
 class Reranker:
     """`trees` None is the reranker of a release that was trained without events."""
 
-    def __init__(self, trees: CompiledTrees | None, popularity: Popularity) -> None:
+    def __init__(
+        self, trees: CompiledTrees | None, popularity: Popularity, statistics: ItemStatistics | None = None
+    ) -> None:
         if trees is not None and trees.features != len(FEATURES):
             raise InvalidRelease(f"features of the trees: expected {len(FEATURES)}, found {trees.features}")
         self._trees = trees
         self._popularity = popularity
+        self._statistics = statistics
         self._categories = CategoryTable()
 
     @classmethod
-    def load(cls, folder: Path, popularity: Popularity) -> "Reranker":
+    def load(cls, folder: Path, popularity: Popularity, statistics: ItemStatistics | None = None) -> "Reranker":
         """The model in `folder`, compiled. Raises `InvalidRelease` when it was trained on other features than ours."""
         path = folder / SETTINGS_FILE
         try:
@@ -41,7 +45,7 @@ class Reranker:
             raise InvalidRelease(f"{folder}: expected a LambdaMART model, found {error!r}") from error
         if features != FEATURES:
             raise InvalidRelease(f"{path}: features expected {FEATURES}, found {features}")
-        return cls(trees, popularity)
+        return cls(trees, popularity, statistics)
 
     def rank(
         self,
@@ -56,7 +60,7 @@ class Reranker:
         Equal requests get bit-equal scores whatever batch they travel in: rows are scored one by one in float64 and
         compared as the float32 that the reply carries.
         """
-        features = make_features(users, candidates, view, self._popularity)
+        features = make_features(users, candidates, view, self._popularity, self._statistics)
         user = np.repeat(np.arange(len(users.now)), np.diff(candidates.candidate_offsets))
         exact = self._scores(users, user, features.values, candidates.candidate_offsets)
         scores = (exact - MUTED_PENALTY * features.muted).astype(np.float32)

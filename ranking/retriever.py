@@ -12,7 +12,7 @@ from interest.store.protocol import EventColumns, ItemChange
 from ranking.batch import CandidateBatch, CandidateRequest
 from ranking.eligibility import Eligibility, Exclusions, Group, exclusions
 from ranking.index import ItemIndex
-from ranking.popularity import WINDOWS_S, Popularity
+from ranking.popularity import ALL_TIME, Popularity
 from ranking.sources import (
     COLLABORATIVE,
     CONTENT,
@@ -20,17 +20,17 @@ from ranking.sources import (
     POPULAR,
     REPEAT,
     SCORE_WINDOW,
+    SESSION,
     SOURCES,
+    TOGETHER,
     KeyLists,
     OwnWeights,
     by_popularity,
     by_repeat,
     by_vector,
+    depths,
     own_weights,
-    shares,
 )
-
-ALL_TIME = len(WINDOWS_S) - 1  # column of `Popularity.counts`
 
 
 class Retriever:
@@ -44,8 +44,12 @@ class Retriever:
         item_vectors: Floats,
         quotas: Mapping[str, int] = DEFAULT_QUOTAS,
         threads: int = 1,
+        heads: int = 1,
     ) -> None:
         """`item_keys` int64 [m], `item_vectors` float32 [m, D]: the output vectors of the interest model.
+
+        Their D columns are cut into `heads` equal parts: the first one says what comes next, the last one what goes
+        together.
 
         `quotas`: shares of the candidates by source name. Raises `InvalidConfig` for a missing or unknown source.
         """
@@ -55,9 +59,10 @@ class Retriever:
         self._popularity = popularity
         self._quotas = dict(quotas)
         self._eligibility = Eligibility()
-        self._collaborative = ItemIndex(item_vectors.shape[1], threads)
-        learned = item_vectors.any(axis=1)
-        self._collaborative.build(item_keys[learned], item_vectors[learned])
+        width = item_vectors.shape[1] // heads
+        self._next, self._together = slice(0, width), slice(item_vectors.shape[1] - width, None)
+        self._next_items = _index(item_keys, item_vectors[:, self._next], threads)
+        self._together_items = _index(item_keys, item_vectors[:, self._together], threads)
         view = catalogue.view()
         encoded = view.available & view.content.any(axis=1)
         self._content = ItemIndex(view.content.shape[1], threads)
@@ -93,23 +98,36 @@ class Retriever:
                     chosen[user] = self._union(batch, part, lists, user, int(count))
         return self._scored(batch, chosen)
 
-    def _lists(self, batch: "_Batch", group: Group, count: int) -> list[tuple[int, KeyLists]]:
-        """(share, lists) of each source, in the order of `SOURCES`."""
-        share = shares(self._quotas, count)
-        users, excluded = batch.users, batch.excluded
-        lists = [
-            by_vector(self._collaborative, group, excluded, users.vector[:, None, :], share[COLLABORATIVE]),
-            by_vector(self._content, group, excluded, users.content, share[CONTENT]),
-            by_popularity(self._popularity, batch.view, group, users, excluded, share[POPULAR]),
-            by_repeat(group, excluded, batch.own, share[REPEAT]),
-        ]
-        return [named for named in zip(share, lists, strict=True) if named[0]]
+    def source_lists(self, users: UserBatch, requests: CandidateRequest) -> list[list[Longs]]:
+        """For each user, what each of `SOURCES` names, best first: the lists whose union `retrieve` makes."""
+        batch = _Batch(self._catalogue.view(), users, exclusions(users, requests), own_weights(users))
+        nothing = np.zeros(0, dtype=np.int64)
+        found: list[list[Longs]] = [[nothing] * len(SOURCES) for _ in range(len(users.now))]
+        for group in self._eligibility.groups(batch.view, requests):
+            for source, lists in enumerate(self._lists(batch, group, int(requests.count.max()))):
+                for user, keys in lists.items():
+                    found[user][source] = keys
+        return found
 
-    def _union(self, batch: "_Batch", group: Group, lists: list[tuple[int, KeyLists]], user: int, count: int) -> Longs:
-        """Item keys, ascending: the sources' best by place in their list relative to their share, then the rest."""
-        named = [(share, keys[user]) for share, keys in lists if user in keys]
+    def _lists(self, batch: "_Batch", group: Group, count: int) -> list[KeyLists]:
+        """In the order of `SOURCES`; a source with a quota of 0 names nobody."""
+        depth = depths(self._quotas, count)
+        users, excluded = batch.users, batch.excluded
+        return [
+            by_vector(self._next_items, group, excluded, _one(users.vector, self._next), depth[COLLABORATIVE]),
+            by_vector(self._next_items, group, excluded, _one(users.session_vector, self._next), depth[SESSION]),
+            by_vector(self._together_items, group, excluded, _one(users.vector, self._together), depth[TOGETHER]),
+            by_vector(self._content, group, excluded, users.content, depth[CONTENT]),
+            by_popularity(self._popularity, batch.view, group, users, excluded, depth[POPULAR]),
+            by_repeat(group, excluded, batch.own, depth[REPEAT]),
+        ]
+
+    def _union(self, batch: "_Batch", group: Group, lists: list[KeyLists], user: int, count: int) -> Longs:
+        """Item keys, ascending: the sources' best by place in their list relative to their quota, then the rest."""
+        quotas = [self._quotas[name] for name in SOURCES]
+        named = [(quota, keys[user]) for quota, keys in zip(quotas, lists, strict=True) if quota and user in keys]
         keys = np.concatenate([group.keys[:0], *(part for _, part in named)])
-        place = np.concatenate([np.zeros(0), *((np.arange(len(part)) + 1) / share for share, part in named)])
+        place = np.concatenate([np.zeros(0), *((np.arange(len(part)) + 1) / quota for quota, part in named)])
         order = np.lexsort((place, keys))
         keys, place = keys[order], place[order]
         first = np.diff(keys, prepend=-1) != 0
@@ -141,7 +159,12 @@ class Retriever:
         table = np.full((len(chosen), int(np.diff(offsets).max(initial=0))), -1, dtype=np.int64)
         table[owner, place] = keys
         scores = np.full((len(keys), len(SOURCES)), np.nan, dtype=np.float32)
-        scores[:, COLLABORATIVE] = _best_products(self._collaborative, users.vector[:, None, :], table)[owner, place]
+        for source, index, vectors in (
+            (COLLABORATIVE, self._next_items, _one(users.vector, self._next)),
+            (SESSION, self._next_items, _one(users.session_vector, self._next)),
+            (TOGETHER, self._together_items, _one(users.vector, self._together)),
+        ):
+            scores[:, source] = _best_products(index, vectors, table)[owner, place]
         scores[:, CONTENT] = _best_products(self._content, users.content, table)[owner, place]
         rows = view.rows(keys)
         for user in range(len(chosen)):
@@ -160,6 +183,19 @@ class _Batch:
     users: UserBatch
     excluded: Exclusions
     own: OwnWeights
+
+
+def _index(keys: Longs, vectors: Floats, threads: int) -> ItemIndex:
+    """The items whose vector is not all zeros."""
+    index = ItemIndex(vectors.shape[1], threads)
+    learned = vectors.any(axis=1)
+    index.build(keys[learned], np.ascontiguousarray(vectors[learned]))
+    return index
+
+
+def _one(vectors: Floats, head: slice) -> Floats:
+    """[B, 1, D / heads]"""
+    return vectors[:, None, head]
 
 
 def _best_products(index: ItemIndex, vectors: Floats, table: Longs) -> Floats:

@@ -20,7 +20,7 @@ class RetrieverSettings:
     """
 
     quotas: Mapping[str, int] = field(default_factory=lambda: dict(DEFAULT_QUOTAS))
-    candidates: int = 300
+    candidates: int = 320
 
     def __post_init__(self) -> None:
         if not isinstance(self.quotas, Mapping) or set(self.quotas) != set(SOURCES):

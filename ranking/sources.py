@@ -1,4 +1,4 @@
-"""Candidate sources: collaborative, content, popular and repeat, each a list of item keys per user, best first."""
+"""Candidate sources: what to do next, with whom, what is alike, popular or due again; item keys a user, best first."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,14 +11,25 @@ from interest.catalogue import CatalogueView
 from interest.profile import HALF_LIVES_S
 from ranking.eligibility import Exclusions, Group
 from ranking.index import ItemIndex
-from ranking.popularity import TENTHS, WEIGHT_BY_CODE, Popularity
+from ranking.popularity import ALL_TIME, TENTHS, WEIGHT_BY_CODE, WINDOW, Popularity
 
-SOURCES = ("collaborative", "content", "popular", "repeat")
-COLLABORATIVE, CONTENT, POPULAR, REPEAT = range(len(SOURCES))
-DEFAULT_QUOTAS: Mapping[str, int] = {"collaborative": 150, "content": 60, "popular": 120, "repeat": 100}
+SOURCES = ("collaborative", "session", "together", "content", "popular", "repeat")
+"""collaborative: what the interest model expects next of all behaviour; session: of the behaviour around the latest
+event; together: what goes with all behaviour in no order of time; content: nearest texts; repeat: own items."""
 
-POPULAR_WINDOWS = (1, 2, 4)  # columns of `WINDOWS_S`: 7 days, 30 days, all time
-SCORE_WINDOW = 2  # the one whose count is the source's score: 30 days
+COLLABORATIVE, SESSION, TOGETHER, CONTENT, POPULAR, REPEAT = range(len(SOURCES))
+DEFAULT_QUOTAS: Mapping[str, int] = {
+    "collaborative": 120,
+    "session": 40,
+    "together": 60,
+    "content": 40,
+    "popular": 100,
+    "repeat": 100,
+}
+
+POPULAR_WINDOWS = (WINDOW[1], WINDOW[7], WINDOW[30], ALL_TIME)
+SCORE_WINDOW = WINDOW[30]  # the one whose count is the source's score
+DEEPER = 4
 REPEAT_HALF_LIFE = 1  # column of `Behaviour.decayed`: 30 days
 
 KeyLists = dict[int, Longs]  # user of the batch -> item keys, best first
@@ -68,7 +79,7 @@ def _best(keys: Longs, scores: Floats, quota: int) -> Longs:
 def by_popularity(
     popularity: Popularity, view: CatalogueView, group: Group, users: UserBatch, excluded: Exclusions, quota: int
 ) -> KeyLists:
-    """Most wanted items of 7 days, 30 days and all time before the user's `now`, the windows taking turns."""
+    """Most wanted items of a day, a week, a month and all time before the user's `now`, the windows taking turns."""
     each = -(-quota // len(POPULAR_WINDOWS))
     lists: KeyLists = {}
     heads: dict[float, list[Longs]] = {}
@@ -137,10 +148,10 @@ def _taking_turns(columns: list[Longs]) -> Longs:
     return turns
 
 
-def shares(quotas: Mapping[str, int], count: int) -> list[int]:
-    """How many candidates each source may name when `count` are wanted, in the order of `SOURCES`.
+def depths(quotas: Mapping[str, int], count: int) -> list[int]:
+    """How many candidates each source names when `count` are wanted, in the order of `SOURCES`.
 
-    A quarter more in all than `count`, because sources agree on some.
+    `DEEPER` times its share: sources agree on many, and some have nothing to say to a user, whose part the others fill.
     """
     total = sum(quotas[name] for name in SOURCES)
-    return [-(-5 * quotas[name] * count // (4 * total)) for name in SOURCES]
+    return [min(count, -(-DEEPER * quotas[name] * count // total)) for name in SOURCES]

@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,16 @@ from ranking.encoder import CombinedEncoder, Encoder, MiniLMEncoder, NgramEncode
 from ranking.encoder_files import encoder_identity
 from ranking.features import FEATURES
 from ranking.lambdamart import save_booster
-from ranking.learning import Queries, TrainingSettings, World, fit_interest, fit_reranker, past_queries
+from ranking.learning import (
+    Queries,
+    TrainingSettings,
+    World,
+    fit_interest,
+    fit_reranker,
+    fit_retriever,
+    past_queries,
+    past_windows,
+)
 from ranking.offline import all_items, events_of_known_items
 from ranking.popularity import Popularity
 from ranking.release import ManifestFields, ModelRepository, Release
@@ -52,7 +61,10 @@ def train(
     encoder = _fit_encoder(reader, settings, rng, steps)
     _embed_items(reader, writer, encoder, steps)
     world = _load_world(reader, encoder)
-    queries = past_queries(world, settings, rng, lambda done, total: steps.show("past requests", done, total))
+    past = past_windows(world, settings, rng, lambda done, total: steps.show("past interests", done, total))
+    if past:
+        settings = replace(settings, retriever=fit_retriever(world, past[-1], settings.retriever, seed))
+    queries = past_queries(world, past, settings, lambda done, total: steps.show("past requests", done, total))
     model = fit_interest(world, float(world.events.timestamp.max(initial=0.0)), settings.interest, rng)
     steps.show("interest model", 1, 1)
     target = _Target(repository, time.time() if created is None else created, _fingerprint(world))

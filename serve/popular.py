@@ -6,11 +6,11 @@ import numpy as np
 
 from interest.catalogue import Catalogue
 from ranking.filters import compile_filter
-from ranking.popularity import Popularity
+from ranking.popularity import WINDOW, Popularity
 from ranking.sources import SOURCES
 from serve.ranker import Query, Ranking
 
-RECENT_WINDOW = 2  # column of Popularity.counts: 30 days
+RECENT_WINDOW = WINDOW[30]  # column of Popularity.counts
 
 
 class PopularItems:

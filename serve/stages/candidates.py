@@ -10,6 +10,7 @@ from interest.lookup import InterestLookup
 from interest.profile import InterestProfile
 from interest.store.protocol import EventColumns, ItemChange
 from ranking.batch import CandidateBatch, CandidateRequest, ListWishes
+from ranking.item_statistics import ItemStatistics
 from ranking.model_retriever import make_retriever
 from ranking.retriever import Retriever
 from ranking.retriever_settings import settings_of
@@ -104,10 +105,11 @@ class RerankerStage(ReleaseReplica):
         from ranking.diversity import compile_ahead
         from ranking.reranker import Reranker
 
-        self._reranker = Reranker(None, self.popularity)
+        statistics = ItemStatistics.of(self.interest_model(), self.catalogue.view())
+        self._reranker = Reranker(None, self.popularity, statistics)
         if "reranker" in self.release.models:
             version = self.repository.open_version("reranker", self.release.models["reranker"])
-            self._reranker = Reranker.load(version.folder, self.popularity)
+            self._reranker = Reranker.load(version.folder, self.popularity, statistics)
         compile_ahead()
 
     def _infer(self, tensors: Tensors) -> Tensors:

@@ -18,7 +18,8 @@ from interest.profile import HALF_LIVES_S
 from interest.store.protocol import EventColumns, ItemChange
 from ranking.batch import CandidateBatch
 from ranking.features import FEATURES, RISING, make_features
-from ranking.popularity import Popularity
+from ranking.history import SESSION_S
+from ranking.popularity import ALL_TIME, WINDOW, Popularity
 from ranking.sources import SOURCES
 
 NOW = 1_700_000_000.0
@@ -69,6 +70,7 @@ def user_batch(behaviour: list[list[Row]], facets: list[dict[Facet, float]], now
     return UserBatch(
         now=np.array(now, dtype=np.float64),
         vector=np.zeros((len(now), 1), dtype=np.float32),
+        session_vector=np.zeros((len(now), 1), dtype=np.float32),
         content=np.zeros((len(now), 1, 0), dtype=np.float32),
         behaviour_offsets=ragged_offsets([len(part) for part in behaviour]),
         behaviour_item=np.array([row[0] for row in rows], dtype=np.int64),
@@ -115,7 +117,14 @@ def one_user(users: UserBatch, user: int) -> UserBatch:
                 changes[field] = getattr(users, field)[start:stop]
         changes[f"{name}_offsets"] = np.array([0, stop - start])
     part = slice(user, user + 1)
-    return replace(users, now=users.now[part], vector=users.vector[part], content=users.content[part], **changes)
+    return replace(
+        users,
+        now=users.now[part],
+        vector=users.vector[part],
+        session_vector=users.session_vector[part],
+        content=users.content[part],
+        **changes,
+    )
 
 
 def one_candidates(candidates: CandidateBatch, user: int) -> CandidateBatch:
@@ -178,8 +187,19 @@ def slow_features(
     usual = [np.log(price) for price in bought if price > 0]
     place = int(view.rows(np.array([item]))[0])
     price = float(view.price[place]) if place >= 0 else nan
-    counts = popularity.counts(now, view)[place] if place >= 0 else np.zeros(5)
+    counts = popularity.counts(now, view)[place] if place >= 0 else np.zeros(ALL_TIME + 1)
+    visits = {int((now - age) // SESSION_S) for row in acts for age in row[3:]}
+    met = [int((now - age) // SESSION_S) for row in own for age in row[3:]]
+    own_count = sum(row[2] for row in own)
+    months = [np.log1p(popularity.counts(now, view)[row[0] - 1, WINDOW[30]]) for row in rows if row[0] <= 20]
     return {
+        "own_session_share": own_count / max(len(visits), 1),
+        "own_session_share_since": own_count / max(sum(visit >= min(met, default=0) for visit in visits), 1),
+        "own_sessions_after": sum(visit > max(met) for visit in visits) if own else nan,
+        "user_sessions": np.log1p(len(visits)),
+        "user_acts_per_session": sum(row[2] for row in acts) / max(len(visits), 1),
+        "popularity_to_usual": np.log1p(counts[WINDOW[30]]) - np.mean(months) if months else nan,
+        "item_users": nan,
         "own_acts": sum(row[2] for row in own),
         "own_glances": sum(row[2] for row in every if row[1] == EventType.VIEW),
         "own_negatives": sum(row[2] for row in every if row[1] == EventType.DISLIKE),
@@ -191,9 +211,9 @@ def slow_features(
         "own_decayed_30d": sum(
             TYPE_WEIGHTS[row[1]] * row[2] * 2 ** (-max(row[4], 0) / HALF_LIVES_S[1]) for row in wanted
         ),
-        "popularity_7d": np.log1p(counts[1]),
-        "popularity_all": np.log1p(counts[4]),
-        "trend_7d_30d": np.log((counts[1] / 7 + 1 / 30) / (counts[2] / 30 + 1 / 30)),
+        "popularity_7d": np.log1p(counts[WINDOW[7]]),
+        "popularity_all": np.log1p(counts[ALL_TIME]),
+        "trend_7d_30d": np.log((counts[WINDOW[7]] / 7 + 1 / 30) / (counts[WINDOW[30]] / 30 + 1 / 30)),
         "price": np.log1p(price),
         "price_to_usual": np.log(price) - np.mean(usual) if usual else nan,
         "user_acts": np.log1p(sum(row[2] for row in acts)),

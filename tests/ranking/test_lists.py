@@ -37,6 +37,7 @@ def users_of(number: int) -> UserBatch:
     return UserBatch(
         now=np.full(number, 1e9),
         vector=np.zeros((number, 1), dtype=np.float32),
+        session_vector=np.zeros((number, 1), dtype=np.float32),
         content=np.zeros((number, 1, 8), dtype=np.float32),
         behaviour_offsets=np.arange(number + 1),
         behaviour_item=np.ones(number, dtype=np.int64),

@@ -11,7 +11,7 @@ from interest.events import EVENT_CODES, EVENT_TYPES, EventType
 from interest.items import Item
 from interest.store.protocol import EventColumns, ItemChange
 from ranking import popularity as module
-from ranking.popularity import DAY_S, TENTHS, WEIGHT_BY_CODE, WINDOWS_S, Popularity
+from ranking.popularity import ALL_TIME, DAY_S, TENTHS, WEIGHT_BY_CODE, WINDOWS_S, Popularity
 
 
 def view_of(keys: list[int]) -> CatalogueView:
@@ -68,7 +68,7 @@ def test_counts_equal_counting_one_by_one_whatever_order_and_batches_the_events_
 def test_events_after_now_do_not_count_and_one_at_now_does() -> None:
     counted = Popularity()
     counted.append(columns([1, 1], [EventType.PURCHASE] * 2, [100.0, 101.0]))
-    assert counted.counts(100.0, view_of([1]))[0].tolist() == [1.0] * 5
+    assert counted.counts(100.0, view_of([1]))[0].tolist() == [1.0] * len(WINDOWS_S)
 
 
 def test_impressions_and_negative_events_weigh_nothing() -> None:
@@ -99,7 +99,7 @@ def test_an_event_later_than_every_instant_asked_for_keeps_the_results_made() ->
 def test_order_is_by_count_then_by_lower_item_key_and_leaves_out_zeros() -> None:
     counted, view = Popularity(), view_of([5, 3, 8, 2])
     counted.append(columns([5, 3, 8, 8], [EventType.LIKE] * 4, [1.0, 2.0, 3.0, 4.0]))
-    assert view.keys[counted.order(10.0, view, 4)].tolist() == [8, 3, 5]
+    assert view.keys[counted.order(10.0, view, ALL_TIME)].tolist() == [8, 3, 5]
 
 
 def test_first_at_is_the_earliest_event_whatever_the_order() -> None:

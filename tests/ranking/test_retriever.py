@@ -15,9 +15,9 @@ from interest.events import EVENT_CODES, EventType
 from interest.items import DOMAINS, Item
 from interest.store.protocol import EventColumns, ItemChange
 from ranking.batch import CandidateBatch, CandidateRequest
-from ranking.popularity import DAY_S, Popularity
+from ranking.popularity import DAY_S, WINDOW, Popularity
 from ranking.retriever import Retriever
-from ranking.sources import COLLABORATIVE, CONTENT, POPULAR, REPEAT, SOURCES
+from ranking.sources import COLLABORATIVE, CONTENT, POPULAR, REPEAT, SESSION, SOURCES, TOGETHER
 
 ITEMS, DIMS, WIDTH, NOW = 400, 8, 6, 100 * DAY_S
 LEARNED = 300  # items with a collaborative vector; the others are new
@@ -52,7 +52,7 @@ def log(rng: np.random.Generator, count: int = 3_000) -> EventColumns:
 def retriever(rng: np.random.Generator) -> Retriever:
     catalogue, popularity = Catalogue(WIDTH), Popularity()
     vectors = rng.normal(size=(LEARNED, DIMS)).astype(np.float32)
-    made = Retriever(catalogue, popularity, np.arange(LEARNED), vectors)
+    made = Retriever(catalogue, popularity, np.arange(LEARNED), vectors, heads=2)
     made.apply(changes(rng), log(rng))
     return made
 
@@ -70,9 +70,11 @@ def users(
     content = rng.normal(size=(count, 2, WIDTH)).astype(np.float32)
     content = content / np.linalg.norm(content, axis=2, keepdims=True)
     at = np.full(len(keys), NOW - 10 * DAY_S)
+    vector = (vectors * rng.normal(size=(count, DIMS))).astype(np.float32)
     return UserBatch(
         now=np.full(count, NOW) if now is None else now,
-        vector=(vectors * rng.normal(size=(count, DIMS))).astype(np.float32),
+        vector=vector,
+        session_vector=vector[:, ::-1].copy(),
         content=vectors * content,
         behaviour_offsets=ragged_offsets([len(items) for items in behaviour]),
         behaviour_item=keys,
@@ -158,7 +160,8 @@ def test_a_request_gets_bit_equal_scores_whatever_batch_it_travels_in() -> None:
         rows = slice(batch.behaviour_offsets[user], batch.behaviour_offsets[user + 1])
         behaviour = {name: getattr(batch, name)[rows] for name in batch.to_tensors() if name.startswith("behaviour_")}
         one = slice(user, user + 1)
-        alone = replace(batch, now=batch.now[one], vector=batch.vector[one], content=batch.content[one], **behaviour)
+        parts = {name: getattr(batch, name)[one] for name in ("now", "vector", "session_vector", "content")}
+        alone = replace(batch, **parts, **behaviour)
         alone = replace(alone, behaviour_offsets=np.array([0, 9]), facet_offsets=np.zeros(2, np.int64))
         answer = made.retrieve(alone, requests([60], exclude_seen=True))
         for ours, theirs in zip(of(answer, 0), of(together, user), strict=True):
@@ -174,13 +177,18 @@ def test_every_candidate_has_all_source_scores_that_are_defined() -> None:
     view = made._catalogue.view()
     rows = view.rows(keys)
     vectors = np.full((ITEMS, DIMS), np.nan)
-    found = made._collaborative._snapshot
-    vectors[found.keys] = found.main_vectors
-    np.testing.assert_allclose(scores[:, COLLABORATIVE], vectors[keys] @ batch.vector[0], rtol=1e-4, atol=1e-5)
+    for index, part in ((made._next_items, made._next), (made._together_items, made._together)):
+        found = index._snapshot
+        vectors[found.keys, part] = found.main_vectors
+    half = DIMS // 2
+    ahead, together = vectors[keys, :half], vectors[keys, half:]
+    np.testing.assert_allclose(scores[:, COLLABORATIVE], ahead @ batch.vector[0, :half], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(scores[:, SESSION], ahead @ batch.session_vector[0, :half], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(scores[:, TOGETHER], together @ batch.vector[0, half:], rtol=1e-4, atol=1e-5)
     cosine = (view.content[rows] @ batch.content[0].T).max(axis=1)
     cosine[~view.content[rows].any(axis=1)] = np.nan
     np.testing.assert_allclose(scores[:, CONTENT], cosine, rtol=1e-4, atol=1e-5)
-    counts = made._popularity.counts(NOW, view)[rows, 2]
+    counts = made._popularity.counts(NOW, view)[rows, WINDOW[30]]
     np.testing.assert_allclose(scores[:, POPULAR], np.log1p(counts), rtol=1e-6)
     decay = 2 ** (-10 / 30)
     repeat = {4: decay, 350: 0.2 * decay}
@@ -299,7 +307,7 @@ def test_a_bad_filter_and_bad_quotas_are_refused() -> None:
 
 def test_a_source_without_a_share_names_nobody_and_still_scores() -> None:
     rng = np.random.default_rng(9)
-    quotas = {"collaborative": 0, "content": 0, "popular": 0, "repeat": 1}
+    quotas = dict.fromkeys(SOURCES, 0) | {"repeat": 1}
     made = Retriever(Catalogue(WIDTH), Popularity(), np.arange(LEARNED), np.ones((LEARNED, DIMS), np.float32), quotas)
     made.apply(changes(rng))
     keys, scores = of(made.retrieve(users(rng, [{300: EventType.LIKE}]), requests([3])), 0)

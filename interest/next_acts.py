@@ -1,0 +1,123 @@
+"""Next acts: what users had done by an instant beside what they then did for the first time, as sparse matrices."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse
+
+from interest.batch import Doubles, Longs
+from interest.model import TYPE_WEIGHT_BY_CODE, BehaviourWeights
+from interest.store.protocol import EventColumns
+
+ACT_WEIGHT = 0.3  # events of at least this type weight are acts: a click, not a view
+FEWEST_STEPS = 20  # a log shorter than this many steps is cut into smaller ones
+OLDEST_HALF_LIVES = 4.0  # cuts further back weigh next to nothing
+
+
+@dataclass(frozen=True, slots=True)
+class ActPairs:
+    """One row per (cut, user): both float32 [rows, items], times the root of the row's weight.
+
+    `before`: behaviour weights as of the cut, over the root of the sum of their squares, so that a row is what
+    `InterestModel.user_vectors` sums. `after`: 1 for items acted on within the horizon that the user had not met.
+    """
+
+    before: scipy.sparse.csr_array
+    after: scipy.sparse.csr_array
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """Events of modelled items up to `now`, by (user, item, type, time); `item` counts the modelled items."""
+
+    user: Longs
+    item: Longs
+    event_type: npt.NDArray[np.int8]
+    time: Doubles
+    until: Doubles  # time of the next event of the same user, item and type; inf for the last one
+    count: npt.NDArray[np.int32]  # of the user, item and type up to and with this event
+    value: Doubles  # the same for the sum of the values
+    items: int
+
+    @classmethod
+    def of(cls, events: EventColumns, item: Longs, items: int, now: float) -> "History":
+        """`item` [n]: place of each event's item among the modelled ones, -1 to leave the event out."""
+        use = (events.timestamp <= now) & (item >= 0) & (TYPE_WEIGHT_BY_CODE[events.event_type] != 0)
+        user, time, kind = events.user_key[use], events.timestamp[use], events.event_type[use]
+        order = np.lexsort((time, kind, item[use], user))
+        user, time, kind, place = user[order], time[order], kind[order], item[use][order]
+        value = np.nan_to_num(events.value[use][order])
+        same = (user[1:] == user[:-1]) & (place[1:] == place[:-1]) & (kind[1:] == kind[:-1])
+        begins = np.append(True, ~same) if len(user) else np.zeros(0, dtype=np.bool_)
+        start = np.flatnonzero(begins)[np.cumsum(begins) - 1] if len(user) else np.zeros(0, dtype=np.int64)
+        until = np.full(len(user), np.inf)
+        until[:-1][same] = time[1:][same]
+        sums = np.cumsum(value)
+        count = (np.arange(len(user)) - start + 1).astype(np.int32)
+        return cls(user, place, kind, time, until, count, sums - sums[start] + value[start], items)
+
+
+def act_pairs(
+    history: History,
+    weights: BehaviourWeights,
+    now: float,
+    step_s: float,
+    horizon_s: float,
+    half_life_s: float,
+    max_rows: int,
+    rng: np.random.Generator,
+) -> ActPairs:
+    """Rows of every cut from `now - step_s` back to the start of the log; a row weighs half after `half_life_s`.
+
+    Of more than `max_rows` rows so many are kept by chance.
+    """
+    parts = list(_cuts(history, weights, now, step_s, horizon_s, half_life_s))
+    nothing = scipy.sparse.csr_array((0, history.items), dtype=np.float32)
+    before = scipy.sparse.vstack([nothing, *(part.before for part in parts)], format="csr")
+    after = scipy.sparse.vstack([nothing, *(part.after for part in parts)], format="csr")
+    if before.shape[0] > max_rows:
+        kept = np.sort(rng.permutation(before.shape[0])[:max_rows])
+        before, after = before[kept], after[kept]
+    return ActPairs(before, after)
+
+
+def _cuts(
+    history: History, weights: BehaviourWeights, now: float, step_s: float, horizon_s: float, half_life_s: float
+) -> Iterator[ActPairs]:
+    if not len(history.time):
+        return
+    oldest = max(float(history.time.min()), now - OLDEST_HALF_LIVES * half_life_s)
+    step = min(step_s, max(now - oldest, 1.0) / FEWEST_STEPS)
+    for cut in np.arange(now - step, oldest, -step).tolist():
+        pairs = _pairs(history, weights, cut, min(cut + horizon_s, now))
+        scale = np.float32(np.exp2((cut - now) / half_life_s / 2))
+        yield ActPairs(pairs.before * scale, pairs.after * scale)
+
+
+def _pairs(history: History, weights: BehaviourWeights, cut: float, end: float) -> ActPairs:
+    """Rows of the users with behaviour before `cut` and an act on something new in [cut, end], by user."""
+    wanted = TYPE_WEIGHT_BY_CODE[history.event_type] >= ACT_WEIGHT
+    later = np.flatnonzero(wanted & (history.time >= cut) & (history.time <= end))
+    known = np.flatnonzero((history.time < cut) & (history.until >= cut))
+    pair = history.user * history.items + history.item
+    fresh = later[~np.isin(pair[later], pair[known])]
+    fresh = fresh[np.isin(history.user[fresh], history.user[known])]
+    fresh = fresh[np.unique(pair[fresh], return_index=True)[1]]
+    users, row = np.unique(history.user[fresh], return_inverse=True)
+    known = known[np.isin(history.user[known], users)]
+    shape = (len(users), history.items)
+    after = scipy.sparse.csr_array((np.ones(len(fresh), dtype=np.float32), (row, history.item[fresh])), shape=shape)
+    owner = np.searchsorted(users, history.user[known])
+    weight = weights.of(
+        history.event_type[known],
+        history.count[known],
+        history.value[known],
+        history.time[known],
+        np.full(len(known), cut),
+    )
+    square = np.bincount(owner, weight * weight, minlength=len(users))
+    unit = (weight / np.sqrt(np.where(square > 0, square, 1.0))[owner]).astype(np.float32)
+    before = scipy.sparse.csr_array((unit, (owner, history.item[known])), shape=shape)
+    return ActPairs(before, after)

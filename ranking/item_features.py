@@ -1,0 +1,134 @@
+"""Features of the candidate item: how much it is wanted, since when, and how that compares with the user's taste."""
+
+import numpy as np
+
+from interest.batch import Doubles, Longs, UserBatch
+from interest.catalogue import CatalogueView
+from interest.model import DAY_S, STATISTICS
+from ranking.item_statistics import ItemStatistics
+from ranking.popularity import ALL_TIME, WINDOW, WINDOW_DAYS, Popularity
+
+YEAR_S = 365.25 * DAY_S
+TRENDS = ((1, 7), (3, 14), (7, 30), (30, 90), (90, 180))  # days: the daily rate of one window over that of another
+RANKED_DAYS = (1, 7, 30)
+
+ITEM_FEATURES: tuple[str, ...] = (
+    *(f"popularity_{days}d" for days in WINDOW_DAYS),
+    "popularity_all",
+    *(f"trend_{near}d_{far}d" for near, far in TRENDS),
+    "trend_180d_all",
+    *(f"popularity_rank_{days}d" for days in RANKED_DAYS),
+    "item_age_days",
+    "item_year_age",
+    "popularity_to_usual",
+    "item_age_to_usual",
+    "item_year_to_usual",
+    "user_usual_popularity",
+    "user_usual_item_age",
+    *(f"item_{name}" for name in STATISTICS),
+)
+
+
+def item_features(
+    users: UserBatch,
+    user: Longs,
+    keys: Longs,
+    offsets: Longs,
+    view: CatalogueView,
+    popularity: Popularity,
+    statistics: ItemStatistics,
+) -> list[Doubles]:
+    """Columns [N] in the order of `ITEM_FEATURES` for the pairs (`user`, item `keys`), cut by `offsets` [B + 1]."""
+    rows = view.rows(keys)
+    owner = np.repeat(np.arange(len(users.now)), np.diff(users.behaviour_offsets))
+    own_rows = view.rows(users.behaviour_item)
+    counts, own_month = _counts(users.now, user, rows, owner, own_rows, view, popularity)
+    logs = np.log1p(counts)
+    first_at = _first_at(rows, view, popularity)
+    age = (users.now[user] - first_at) / DAY_S
+    age[age < 0] = np.nan
+    year_age = users.now[user] / YEAR_S + 1970.0 - _taken(view.year, rows)
+    usual_popularity = _mean(owner, np.log1p(own_month), len(users.now))[user]
+    own_age = (users.behaviour_first_at - _first_at(own_rows, view, popularity)) / DAY_S
+    usual_age = _mean(owner, np.log1p(np.maximum(own_age, 0.0)), len(users.now))[user]
+    usual_year = _mean(owner, _taken(view.year, own_rows), len(users.now))[user]
+    return [
+        *logs.T,
+        *_trends(counts, age),
+        *(ranks(logs[:, WINDOW[days]], user, offsets) for days in RANKED_DAYS),
+        age,
+        year_age,
+        logs[:, WINDOW[30]] - usual_popularity,
+        np.log1p(age) - usual_age,
+        _taken(view.year, rows) - usual_year,
+        usual_popularity,
+        usual_age,
+        *statistics.find(keys).astype(np.float64).T,
+    ]
+
+
+def ranks(scores: Doubles, user: Longs, offsets: Longs) -> Doubles:
+    """Place of each score among the user's, 0 is the greatest; NaN for NaN. Equal scores: in candidate order."""
+    order = np.lexsort((np.where(np.isnan(scores), np.inf, -scores), user))
+    places = np.empty(len(scores))
+    places[order] = np.arange(len(scores)) - offsets[user]
+    places[np.isnan(scores)] = np.nan
+    return places
+
+
+def _counts(
+    now: Doubles,
+    user: Longs,
+    rows: Longs,
+    owner: Longs,
+    own_rows: Longs,
+    view: CatalogueView,
+    popularity: Popularity,
+) -> tuple[Doubles, Doubles]:
+    """Counts [N, windows] of the candidates, and those of a month [n] of the users' own items, as of each `now`."""
+    counts = np.zeros((len(user), ALL_TIME + 1))
+    own = np.full(len(owner), np.nan)
+    known, own_known = rows >= 0, own_rows >= 0
+    instants, instant = np.unique(now, return_inverse=True)
+    for index, moment in enumerate(instants):
+        part = known & (instant[user] == index) if len(instants) > 1 else known
+        own_part = own_known & (instant[owner] == index) if len(instants) > 1 else own_known
+        table = popularity.counts(float(moment), view)
+        counts[part] = table[rows[part]]
+        own[own_part] = table[own_rows[own_part], WINDOW[30]]
+    return counts, own
+
+
+def _first_at(rows: Longs, view: CatalogueView, popularity: Popularity) -> Doubles:
+    """Unix seconds since when each item is there or wanted, NaN where neither is known."""
+    first_at = np.full(len(rows), np.nan)
+    known = rows >= 0
+    first_at[known] = np.fmin(view.created_at[rows[known]], popularity.first_at(view.keys[rows[known]]))
+    return first_at
+
+
+def _trends(counts: Doubles, age: Doubles) -> list[Doubles]:
+    rate = {days: counts[:, WINDOW[days]] / days for days in WINDOW_DAYS}
+    always = counts[:, ALL_TIME] / np.maximum(np.nan_to_num(age, nan=1.0), 1.0)
+    trends = [_log_ratio(rate[near], rate[far]) for near, far in TRENDS]
+    return [*trends, _log_ratio(rate[180], always)]
+
+
+def _log_ratio(numerator: Doubles, denominator: Doubles) -> Doubles:
+    """ln of two daily rates, each with a thirtieth of an event a day added."""
+    ratio: Doubles = np.log((numerator + 1 / 30) / (denominator + 1 / 30))
+    return ratio
+
+
+def _mean(owner: Longs, values: Doubles, users: int) -> Doubles:
+    """Mean of each user's known values, [users]; NaN without any. Added in order."""
+    known = ~np.isnan(values)
+    number = np.bincount(owner[known], minlength=users)
+    sums = np.bincount(owner[known], values[known], minlength=users)
+    mean: Doubles = sums / np.where(number > 0, number, np.nan)
+    return mean
+
+
+def _taken(values: Doubles, rows: Longs) -> Doubles:
+    found: Doubles = np.append(values, np.nan)[rows]  # row -1 is unknown
+    return found
