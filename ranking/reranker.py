@@ -12,6 +12,7 @@ from interest.batch import Doubles, Floats, Longs, UserBatch, ragged_offsets
 from interest.catalogue import CatalogueView
 from interest.errors import InvalidRelease
 from ranking.batch import CandidateBatch, RankedBatch
+from ranking.boosting import Boosting, Boosts
 from ranking.features import FEATURES, RISING, make_features
 from ranking.popularity import Popularity
 
@@ -40,6 +41,7 @@ class Reranker:
         self._booster = booster
         self._popularity = popularity
         self._threads = threads
+        self._boosting = Boosting()
 
     @classmethod
     def load(cls, folder: Path, popularity: Popularity, threads: int = 1) -> "Reranker":
@@ -54,8 +56,15 @@ class Reranker:
             raise InvalidRelease(f"{path}: features expected {FEATURES}, found {features}")
         return cls(booster, popularity, threads)
 
-    def rank(self, users: UserBatch, candidates: CandidateBatch, count: Longs, view: CatalogueView) -> RankedBatch:
-        """The best `count` [B] candidates of each user by score, ties by lower item key.
+    def rank(
+        self,
+        users: UserBatch,
+        candidates: CandidateBatch,
+        count: Longs,
+        view: CatalogueView,
+        boosts: Boosts | None = None,
+    ) -> RankedBatch:
+        """The best `count` [B] candidates of each user by boosted score, ties by lower item key.
 
         Equal requests get bit-equal scores whatever batch they travel in: rows are scored one by one in float64 and
         compared as the float32 that the reply carries.
@@ -63,6 +72,8 @@ class Reranker:
         features = make_features(users, candidates, view, self._popularity)
         user = np.repeat(np.arange(len(users.now)), np.diff(candidates.candidate_offsets))
         scores = self._scores(users, user, features.values, candidates.candidate_offsets)
+        rows = view.rows(candidates.candidate_item)
+        scores = scores + self._boosting.log_factors(boosts, user, rows, view)
         scores = (scores - MUTED_PENALTY * features.muted).astype(np.float32)
         order = np.lexsort((candidates.candidate_item, -scores, user))
         place = np.arange(len(order)) - candidates.candidate_offsets[user]
