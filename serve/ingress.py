@@ -21,6 +21,7 @@ from serve.config import ServerConfig
 from serve.follower import Follower
 from serve.generation.prompt import PROMPT_VERSION
 from serve.impressions import ImpressionWriter
+from serve.paging import Pages
 from serve.pipeline import Pipeline
 from serve.popular import PopularItems
 from serve.ranker import Stage
@@ -30,6 +31,7 @@ from serve.schema import Generate, RecommendationRequest
 from serve.startup import clock_of, model_versions
 from serve.store_commands import StoreClient
 from serve.users import Users
+from serve.writer import ContentWriter
 from serve.writes import Writes
 
 WARM_UP_USER = "attune-warm-up"
@@ -98,8 +100,10 @@ class Ingress:
         store = StoreClient(self._stages["store"])
         popular = PopularItems(self._catalogue, self._popularity)
         interest = self._stages["interest"]
+        writer = ContentWriter(self._stages["generator"], config.generation)
         return Api(
             pipeline=Pipeline(config, self._stages, self._catalogue, popular, clock, versions, self._impressions),
+            pages=Pages(config, self._reader, self._catalogue, writer, clock, self._impressions),
             writes=Writes(store, self._reader, self._stages["encoder"], encoder, clock, config.limits),
             users=Users(self._reader, interest, clock, release.name, config.evaluation.enabled),
             reader=self._reader,

@@ -67,6 +67,10 @@ class Ranking:
         """The ranking without the items whose place in `kept` is False."""
         return replace(self, item_keys=self.item_keys[kept], scores=self.scores[kept], parts=self.parts[kept])
 
+    def first(self, count: int) -> "Ranking":
+        """The best `count` of it."""
+        return replace(self, item_keys=self.item_keys[:count], scores=self.scores[:count], parts=self.parts[:count])
+
 
 class StageFailed(AttuneError):
     """A stage raised; `stage` says which, the message why."""

@@ -11,6 +11,7 @@ from interest.store.protocol import StoreReader
 from serve.admission import Permits
 from serve.config import Limits
 from serve.metrics import IN_FLIGHT
+from serve.paging import Pages
 from serve.pipeline import Pipeline
 from serve.users import Users
 from serve.writes import Writes
@@ -29,6 +30,7 @@ class Api:
     """Everything the routes call."""
 
     pipeline: Pipeline
+    pages: Pages
     writes: Writes
     users: Users
     reader: StoreReader
