@@ -10,6 +10,7 @@ from interest.errors import DeadlineExceeded
 from interest.store.protocol import StoreReader
 from serve.admission import Permits
 from serve.config import Limits
+from serve.evaluations import Evaluations
 from serve.metrics import IN_FLIGHT
 from serve.paging import Pages
 from serve.pipeline import Pipeline
@@ -33,6 +34,7 @@ class Api:
     pages: Pages
     writes: Writes
     users: Users
+    evaluations: Evaluations
     reader: StoreReader
     catalogue: Catalogue
     permits: Permits
