@@ -90,7 +90,10 @@ class Retrieval(Settings):
 
 
 class Paging(Settings):
-    """The pages after the first: a reply keeps its ranking in the store, so that any ingress replica can go on."""
+    """The pages after the first: a reply keeps its ranking in the store, so that any ingress replica can go on.
+
+    That is about 2 kB a reply for 200 items, held for `keep_s`.
+    """
 
     depth: int = Field(200, ge=0)  # items ranked and kept, at most as many as there are candidates; 0: no next page
     keep_s: float = Field(1800, gt=0)
