@@ -14,11 +14,11 @@ from interest.lookup import InterestLookup
 from interest.model import InterestModel, InterestSettings, fit_interest_model
 from interest.store.protocol import EventColumns, StoreReader
 from ranking.features import make_features
+from ranking.lambdamart import BoosterSettings, RankingData, fit_booster, predict
 from ranking.model_retriever import make_retriever
 from ranking.offline import USERS_AT_ONCE, candidate_labels, plain_requests
 from ranking.popularity import Popularity
 from ranking.requests import LEAD_S, PastRequests, past_requests, windows
-from ranking.reranker import BoosterSettings, RankingData, fit_booster, predict
 from ranking.retriever_settings import RetrieverSettings
 
 VALIDATION_SHARE = 0.25  # of the queries, the latest ones

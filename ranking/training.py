@@ -16,11 +16,11 @@ from interest.store.protocol import StoreReader, StoreWriter
 from ranking.encoder import CombinedEncoder, Encoder, MiniLMEncoder, NgramEncoder
 from ranking.encoder_files import encoder_identity
 from ranking.features import FEATURES
+from ranking.lambdamart import save_booster
 from ranking.learning import Queries, TrainingSettings, World, fit_interest, fit_reranker, past_queries
 from ranking.offline import all_items, events_of_known_items
 from ranking.popularity import Popularity
 from ranking.release import ManifestFields, ModelRepository, Release
-from ranking.reranker import save_booster
 
 __all__ = ["TrainingSettings", "train"]
 

@@ -15,8 +15,8 @@ from interest.batch import Tensors
 from interest.items import Item
 from interest.store.open import open_reader, open_writer
 from interest.store.protocol import IMPORTED_UNTIL
+from ranking.lambdamart import BoosterSettings
 from ranking.release import ModelRepository
-from ranking.reranker import BoosterSettings
 from ranking.synthetic import World, make_world
 from ranking.training import TrainingSettings, train
 from serve.config import STAGES, ServerConfig, parse_config

@@ -102,7 +102,7 @@ class RerankerStage(ReleaseReplica):
     _reranker: "Reranker"
 
     def _load(self) -> None:
-        from ranking.reranker import Reranker  # LightGBM takes seconds to import, and only this stage needs it
+        from ranking.reranker import Reranker  # brings a compiler of a hundred megabytes, and only this stage needs it
 
         self._reranker = Reranker(None, self.popularity)
         if "reranker" in self.release.models:

@@ -17,11 +17,11 @@ from interest.items import Item
 from interest.model import InterestModel, InterestSettings
 from interest.store.open import open_reader, open_writer
 from ranking.features import FEATURES
+from ranking.lambdamart import BoosterSettings, RankingData, fit_booster
 from ranking.learning import Queries, TrainingSettings, World, fit_interest, fit_reranker, past_queries
 from ranking.offline import all_items, events_of_known_items
 from ranking.popularity import Popularity
 from ranking.requests import windows
-from ranking.reranker import BoosterSettings, RankingData, fit_booster
 from ranking.synthetic import make_world
 
 HOUR_S, MINUTE_S = 3_600.0, 60.0

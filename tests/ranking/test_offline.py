@@ -12,9 +12,9 @@ from interest.errors import InvalidRelease
 from interest.store.open import open_reader, open_writer
 from interest.store.protocol import StoreReader
 from ranking.batch import CandidateBatch
+from ranking.lambdamart import BoosterSettings
 from ranking.offline import OfflineStages, candidate_labels, evaluate_offline, load_stages
 from ranking.release import ModelRepository
-from ranking.reranker import BoosterSettings
 from ranking.sources import SOURCES
 from ranking.synthetic import World, make_world
 from ranking.tasks import Task

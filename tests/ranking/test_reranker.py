@@ -17,9 +17,11 @@ from interest.features import facet_hash
 from interest.items import Item
 from interest.store.protocol import ItemChange
 from ranking.batch import CandidateBatch
+from ranking.compiled_trees import CompiledTrees
 from ranking.features import FEATURES
+from ranking.lambdamart import BoosterSettings, RankingData, fit_booster, predict, save_booster
 from ranking.popularity import Popularity
-from ranking.reranker import BoosterSettings, RankingData, Reranker, fit_booster, fused_scores, predict, save_booster
+from ranking.reranker import Reranker, fused_scores
 from ranking.sources import SOURCES
 
 NOW = 1_700_000_000.0
@@ -47,6 +49,10 @@ def catalogue() -> Catalogue:
     items = [Item(item_id=str(key), title="", tags=("red",) if key == 3 else ()) for key in range(50)]
     catalogue.apply([ItemChange(key + 1, key, item.item_id, item, None, "") for key, item in enumerate(items)])
     return catalogue
+
+
+def reranker_of(booster: lightgbm.Booster | None) -> Reranker:
+    return Reranker(None if booster is None else CompiledTrees.from_booster(booster), Popularity())
 
 
 def users_of(number: int) -> UserBatch:
@@ -91,7 +97,7 @@ def test_the_same_seed_gives_the_same_model_text(booster: lightgbm.Booster) -> N
 
 def test_best_first_and_at_most_the_wanted_count(booster: lightgbm.Booster, catalogue: Catalogue) -> None:
     candidates = candidates_of([[1, 2, 5], [7, 9]], [[0.1, 3.0, 0.2], [2.0, 0.0]])
-    ranked = Reranker(booster, Popularity()).rank(users_of(2), candidates, np.array([2, 5]), catalogue.view())
+    ranked = reranker_of(booster).rank(users_of(2), candidates, np.array([2, 5]), catalogue.view())
     assert_array_equal(ranked.ranked_offsets, [0, 2, 4])
     assert ranked.ranked_item[0] == 2
     assert_array_equal(ranked.ranked_item[2:], [7, 9])
@@ -102,7 +108,7 @@ def test_best_first_and_at_most_the_wanted_count(booster: lightgbm.Booster, cata
 @pytest.mark.parametrize("learned", [True, False])
 def test_equal_scores_go_by_lower_item_key(booster: lightgbm.Booster, catalogue: Catalogue, learned: bool) -> None:
     candidates = candidates_of([[4, 6, 8]], [[1.0, 1.0, 1.0]])
-    reranker = Reranker(booster if learned else None, Popularity())
+    reranker = reranker_of(booster if learned else None)
     items = [Item(item_id=str(key), title="") for key in range(9)]
     same = Catalogue()
     same.apply([ItemChange(key + 1, key, str(key), item, None, "") for key, item in enumerate(items)])
@@ -120,7 +126,7 @@ def test_scores_are_bit_equal_in_every_batch(booster: lightgbm.Booster, catalogu
     rng = np.random.default_rng(6)
     parts = [sorted(rng.permutation(40)[: rng.integers(0, 30)].tolist()) for _ in range(21)]
     candidates = candidates_of(parts, [rng.normal(size=len(part)).tolist() for part in parts])
-    reranker = Reranker(booster if learned else None, Popularity())
+    reranker = reranker_of(booster if learned else None)
     together = reranker.rank(users_of(21), candidates, np.full(21, 10), catalogue.view())
     for user in range(21):
         start, stop = candidates.candidate_offsets[user : user + 2]
@@ -142,9 +148,7 @@ def test_an_item_with_a_muted_facet_comes_last(booster: lightgbm.Booster, catalo
         facet_weight=np.zeros(1, dtype=np.float32),
     )
     candidates = candidates_of([[2, 3, 4]], [[0.0, 9.0, 1.0]])
-    ranked = Reranker(booster if learned else None, Popularity()).rank(
-        muting, candidates, np.array([3]), catalogue.view()
-    )
+    ranked = reranker_of(booster if learned else None).rank(muting, candidates, np.array([3]), catalogue.view())
     assert ranked.ranked_item[-1] == 3
 
 
@@ -164,10 +168,7 @@ def test_users_who_only_said_what_they_like_are_ranked_by_the_stated_rule(
         facet_weight=np.ones(1, dtype=np.float32),
     )
     candidates = candidates_of([[2, 3, 4]], [[np.nan, np.nan, np.nan]])
-    found = [
-        Reranker(model, Popularity()).rank(said, candidates, np.array([3]), catalogue.view())
-        for model in (booster, None)
-    ]
+    found = [reranker_of(model).rank(said, candidates, np.array([3]), catalogue.view()) for model in (booster, None)]
     assert_array_equal(found[0].ranked_item, [3, 2, 4])
     assert_array_equal(found[0].ranked_score, found[1].ranked_score)
 
@@ -194,7 +195,7 @@ def test_more_of_a_rising_feature_never_lowers_a_score(booster: lightgbm.Booster
 
 
 def test_no_candidates_make_an_empty_ranking(booster: lightgbm.Booster, catalogue: Catalogue) -> None:
-    ranked = Reranker(booster, Popularity()).rank(
+    ranked = reranker_of(booster).rank(
         users_of(2), candidates_of([[], []], [[], []]), np.array([5, 5]), catalogue.view()
     )
     assert_array_equal(ranked.ranked_offsets, [0, 0, 0])
@@ -205,7 +206,7 @@ def test_a_saved_model_scores_the_same(booster: lightgbm.Booster, catalogue: Cat
     candidates = candidates_of([[1, 2, 5]], [[0.1, 3.0, 0.2]])
     found = [
         reranker.rank(users_of(1), candidates, np.array([3]), catalogue.view()).ranked_score
-        for reranker in (Reranker(booster, Popularity()), Reranker.load(tmp_path, Popularity()))
+        for reranker in (reranker_of(booster), Reranker.load(tmp_path, Popularity()))
     ]
     assert_array_equal(found[0], found[1])
 
@@ -215,6 +216,11 @@ def test_a_model_of_other_features_is_an_invalid_release(booster: lightgbm.Boost
     (tmp_path / "reranker.json").write_text(json.dumps({"features": ["horoscope"]}))
     with pytest.raises(InvalidRelease, match="horoscope"):
         Reranker.load(tmp_path, Popularity())
+
+
+def test_trees_over_another_number_of_features_are_an_invalid_release() -> None:
+    with pytest.raises(InvalidRelease, match=f"expected {len(FEATURES)}, found 3"):
+        Reranker(CompiledTrees((), 3), Popularity())
 
 
 def test_a_file_that_is_no_model_is_an_invalid_release(booster: lightgbm.Booster, tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ from interest.events import Event
 from interest.items import Item
 from interest.store.open import open_reader, open_writer
 from interest.store.protocol import StoreReader, StoreWriter
+from ranking.lambdamart import BoosterSettings
 from ranking.offline import evaluate_offline, load_stages
 from ranking.release import ModelRepository, Release
-from ranking.reranker import BoosterSettings
 from ranking.synthetic import World, make_world
 from ranking.tasks import Task
 from ranking.training import TrainingSettings, train
