@@ -67,6 +67,10 @@ class CatalogueView:
         """The facet behind a hash of `facet_hash`, None when no item ever carried it."""
         return self.facets.get(int(hashed))
 
+    def main_domain(self) -> str:
+        """The domain that most available items are of; "" for an empty catalogue."""
+        return self.domains[int(np.bincount(self.domain[self.available], minlength=1).argmax())]
+
     def domain_code(self, name: str) -> int:
         """Code of a domain in `domain`, -1 when no item ever had it."""
         return _code(self.domains, name)

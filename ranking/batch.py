@@ -36,9 +36,28 @@ class CandidateBatch(ArrayBatch):
 
 @dataclass(frozen=True, slots=True)
 class RankedBatch(ArrayBatch):
-    """Best first, ties by lower item key; at most the wanted count per user."""
+    """Best first, ties by lower item key, unless a request wished otherwise; at most the wanted count per user."""
 
     ranked_offsets: Longs  # [B + 1]
     ranked_item: Longs  # item keys
     ranked_score: Floats  # [N] the reranker's score
     ranked_parts: Floats  # [N, len(SOURCES)] the source scores of each
+    ranked_propensity: Doubles  # [N] probability of this item at this place, given those above it
+
+
+@dataclass(frozen=True, slots=True)
+class ListWishes(ArrayBatch):
+    """What each of B requests asks of its list beside its length; all zeros leave the order of the scores."""
+
+    diversity: Doubles  # [B] 0 to 1
+    calibration: Doubles  # [B] 0 to 1
+    explore_epsilon: Doubles  # [B] chance that a place is drawn; 0: no exploration
+    explore_from: Longs  # [B] places before it, from 0, are never drawn
+    explore_depth: Longs  # [B] draws are from the best so many candidates
+    explore_seed: npt.NDArray[np.uint64]  # [B]
+
+
+def plain_wishes(users: int) -> ListWishes:
+    """The best scores first, nothing else."""
+    zeros, none = np.zeros(users), np.zeros(users, dtype=np.int64)
+    return ListWishes(zeros, zeros, zeros, none, none, none.astype(np.uint64))

@@ -11,7 +11,7 @@ from interest.lookup import InterestLookup
 from interest.model import InterestModel
 from interest.profile import InterestProfile
 from interest.store.protocol import EventColumns, ItemChange, StoreReader
-from ranking.batch import CandidateBatch, CandidateRequest, RankedBatch
+from ranking.batch import CandidateBatch, CandidateRequest, ListWishes, RankedBatch
 from ranking.encoder_files import encoder_identity
 from ranking.evaluation import Metrics, padded_ranking, ranking_metrics
 from ranking.model_retriever import make_retriever
@@ -38,12 +38,17 @@ class OfflineStages:
     candidates: int  # asked of the retriever for each user
 
     def recommend(
-        self, profiles: Sequence[InterestProfile], now: Doubles, count: int, exclude_seen: bool
+        self,
+        profiles: Sequence[InterestProfile],
+        now: Doubles,
+        count: int,
+        exclude_seen: bool,
+        wishes: ListWishes | None = None,
     ) -> RankedBatch:
         """The best `count` items of each user as of `now` [B] unix seconds."""
         users = self.lookup.lookup(profiles, now)
         candidates = self.retriever.retrieve(users, plain_requests(now, exclude_seen, max(self.candidates, count)))
-        return self.reranker.rank(users, candidates, np.full(len(profiles), count), self.catalogue.view())
+        return self.reranker.rank(users, candidates, np.full(len(profiles), count), self.catalogue.view(), wishes)
 
 
 def load_stages(reader: StoreReader, repository: ModelRepository, release: Release) -> OfflineStages:

@@ -5,13 +5,15 @@ from pathlib import Path
 
 import numpy as np
 
-from interest.batch import Doubles, Floats, Longs, UserBatch, ragged_offsets
+from interest.batch import Doubles, Floats, Longs, UserBatch
 from interest.catalogue import CatalogueView
 from interest.errors import InvalidRelease
-from ranking.batch import CandidateBatch, RankedBatch
+from ranking.batch import CandidateBatch, ListWishes, RankedBatch, plain_wishes
 from ranking.boosting import Boosting, Boosts
+from ranking.calibration import CategoryTable
 from ranking.compiled_trees import CompiledTrees
 from ranking.features import FEATURES, make_features
+from ranking.lists import arrange, score_order
 from ranking.popularity import Popularity
 
 MODEL_FILE, SETTINGS_FILE = "lambdamart.txt", "reranker.json"
@@ -28,6 +30,7 @@ class Reranker:
         self._trees = trees
         self._popularity = popularity
         self._boosting = Boosting()
+        self._categories = CategoryTable()
 
     @classmethod
     def load(cls, folder: Path, popularity: Popularity) -> "Reranker":
@@ -48,27 +51,29 @@ class Reranker:
         candidates: CandidateBatch,
         count: Longs,
         view: CatalogueView,
+        wishes: ListWishes | None = None,
         boosts: Boosts | None = None,
     ) -> RankedBatch:
-        """The best `count` [B] candidates of each user by boosted score, ties by lower item key.
+        """The best `count` [B] candidates of each user by boosted score, ties by lower item key, then as they wish.
 
         Equal requests get bit-equal scores whatever batch they travel in: rows are scored one by one in float64 and
         compared as the float32 that the reply carries.
         """
         features = make_features(users, candidates, view, self._popularity)
         user = np.repeat(np.arange(len(users.now)), np.diff(candidates.candidate_offsets))
-        scores = self._scores(users, user, features.values, candidates.candidate_offsets)
         rows = view.rows(candidates.candidate_item)
-        scores = scores + self._boosting.log_factors(boosts, user, rows, view)
-        scores = (scores - MUTED_PENALTY * features.muted).astype(np.float32)
-        order = np.lexsort((candidates.candidate_item, -scores, user))
-        place = np.arange(len(order)) - candidates.candidate_offsets[user]
-        kept = order[place < count[user]]
+        exact = self._scores(users, user, features.values, candidates.candidate_offsets)
+        exact = exact + self._boosting.log_factors(boosts, user, rows, view)
+        scores = (exact - MUTED_PENALTY * features.muted).astype(np.float32)
+        ranked = score_order(scores, features.muted, candidates)
+        wishes = plain_wishes(len(count)) if wishes is None else wishes
+        lists = arrange(ranked, users, candidates, count, view, wishes, self._categories)
         return RankedBatch(
-            ranked_offsets=ragged_offsets(np.minimum(np.diff(candidates.candidate_offsets), count)),
-            ranked_item=candidates.candidate_item[kept],
-            ranked_score=scores[kept],
-            ranked_parts=candidates.candidate_score[kept],
+            ranked_offsets=lists.offsets,
+            ranked_item=candidates.candidate_item[lists.rows],
+            ranked_score=scores[lists.rows],
+            ranked_parts=candidates.candidate_score[lists.rows],
+            ranked_propensity=lists.propensity,
         )
 
     def _scores(self, users: UserBatch, user: Longs, values: Floats, offsets: Longs) -> Doubles:

@@ -100,6 +100,33 @@ def evaluate(
     evaluate_data(console, data, url, state, users, json)
 
 
+@app.command()
+def exposure(
+    store: StoreUrl = DEFAULT_STORE,
+    days: Annotated[float, typer.Option(help="Back from the newest impression.", min=0)] = 7.0,
+    json: Annotated[Path | None, typer.Option(help="Write the numbers here.")] = None,
+) -> None:
+    """How evenly the lists shown are spread over the catalogue: Gini, coverage, and each category's share."""
+    from serve.commands.impression_reports import report_exposure
+
+    report_exposure(console, store, days, json)
+
+
+@app.command("off-policy")
+def off_policy(
+    store: StoreUrl = DEFAULT_STORE,
+    repository: Repository = DEFAULT_REPOSITORY,
+    release: Annotated[str, typer.Option(help="Whose lists to judge.")] = "latest",
+    days: Annotated[float, typer.Option(help="Back from the newest impression.", min=0)] = 30.0,
+    seed: int = 0,
+    json: Annotated[Path | None, typer.Option(help="Write the numbers here.")] = None,
+) -> None:
+    """What the lists of a release would have earned, from the explored places of the impression log."""
+    from serve.commands.impression_reports import report_off_policy
+
+    report_off_policy(console, store, repository, release, days, seed, json)
+
+
 @demo_model.command("build")
 def build_demo_model(
     out: Annotated[Path, typer.Option(help="Folder for the model.")] = Path("serve/generation/demo_model"),

@@ -117,6 +117,19 @@ class EvaluationConfig(Settings):
     max_waiting: int = Field(4, ge=0)  # evaluations that wait at an ingress replica; more are answered 429
 
 
+class ExplorationConfig(Settings):
+    """Places of a list that chance fills, so that the impression log can answer what another ranking would have earned.
+
+    Epsilon-greedy alone: of Thompson sampling no exact propensity can be logged (see `ranking.exploration`).
+    """
+
+    enabled: bool = False
+    kind: Literal["epsilon"] = "epsilon"
+    epsilon: float = Field(0.1, gt=0, le=1)  # chance that a place is drawn
+    tail_start: int = Field(3, ge=0)  # so many places at the head of a list are never drawn
+    depth: int = Field(50, ge=2)  # draws are from the best so many candidates
+
+
 class ServerConfig(Settings):
     """One server."""
 
@@ -130,6 +143,7 @@ class ServerConfig(Settings):
     paging: Paging = Paging()
     generation: GenerationConfig = GenerationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
+    exploration: ExplorationConfig = ExplorationConfig()
     deployments: dict[
         Literal["ingress", "store", "interest", "retriever", "reranker", "encoder", "generator"], DeploymentConfig
     ] = {}

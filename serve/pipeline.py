@@ -21,7 +21,7 @@ from serve.metrics import TIERS
 from serve.popular import PopularItems
 from serve.queries import QueryMaker, leaves_traces
 from serve.ranker import BatchRanker, Query, Ranking, Stage, StageFailed
-from serve.replies import new_id, next_page, recommended
+from serve.replies import next_page, recommended
 from serve.schema import (
     GeneratedItem,
     Generation,
@@ -143,7 +143,7 @@ class Pipeline:
         served, items = await self._items_of(await self._rank(query, False, deadline), query.count, deadline)
         ranked = {item.item_id for item in items}
         items = items[: request.count]
-        reply = self._reply(request, new_id("rank"), served, items, Written([None] * len(items)))
+        reply = self._reply(request, query.reply_id, served, items, Written([None] * len(items)))
         TIERS.labels(reply.tier).inc()
         missing = [item_id for item_id in dict.fromkeys(request.item_ids) if item_id not in ranked]
         return RankedCandidates(**dict(reply), missing=missing)
@@ -158,7 +158,7 @@ class Pipeline:
         served, items = await self._items_of(served, request.count, deadline)
         items = items[: request.count]
         written = await self._writer.written(request.generate, served.ranking.interests, items, deadline)
-        reply = self._reply(request, new_id("rec"), served, items, written)
+        reply = self._reply(request, query.reply_id, served, items, written)
         if leaves_traces(request) and len(served.ranking.item_keys) > len(items):
             reply.next = next_page(reply.id, request.count, len(items))
         return Answered(reply, served.ranking)
@@ -173,14 +173,15 @@ class Pipeline:
         deadline = Deadline(self.timeout_s(request.timeout_ms))
         view = self._catalogue.view()
         items = [_known_item(view, item_id) for item_id in request.item_ids]
-        ranking = (await self._rank(self._queries.user_alone(request.user_id, len(items)), False, deadline)).ranking
+        query = self._queries.user_alone(request.user_id, len(items))
+        ranking = (await self._rank(query, False, deadline)).ranking
         written = await self._writer.written(request.generate, ranking.interests, items, deadline)
         pairs = list(zip(items, written.contents, strict=True))
         if not any(written.contents):
             deadline.check("generation", REPLY_MARGIN_S)
             raise NotReady("generation: the language model does not answer")
         return Generation(
-            id=new_id("gen"),
+            id=query.reply_id,
             user_id=request.user_id,
             data=[GeneratedItem(item_id=item.item_id, **dict(text)) for item, text in pairs if text is not None],
             missing=[item.item_id for item, text in pairs if text is None],
@@ -196,7 +197,8 @@ class Pipeline:
         """The learned ranking, or recent popularity when a stage fails or takes too long."""
         query = replace(query, expires=deadline.expires)
         try:
-            ranking = await asyncio.wait_for(self._ranker.rank(query), deadline.share_s(RANKING_SHARE))
+            async with asyncio.timeout(deadline.share_s(RANKING_SHARE)):
+                ranking = await self._ranker.rank(query)
         except TimeoutError:
             return Served(self._popular.ranking(query), "popular", ("deadline",))
         except StageFailed as error:

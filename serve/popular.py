@@ -41,7 +41,8 @@ class PopularItems:
         best = rows[order]
         parts = np.full((len(best), len(SOURCES)), math.nan, dtype=np.float32)
         parts[:, SOURCES.index("popular")] = counts[best, RECENT_WINDOW]
-        return Ranking(view.keys[best], boosted[order, RECENT_WINDOW], parts, (), False, {})
+        scores = boosted[order, RECENT_WINDOW]
+        return Ranking(view.keys[best], scores, parts, np.ones(len(best)), (), False, {})
 
 
 def _factors(query: Query, view: CatalogueView) -> Doubles:

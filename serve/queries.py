@@ -9,9 +9,11 @@ from interest.catalogue import CatalogueView
 from interest.clock import Clock
 from interest.errors import InvalidRequest
 from interest.events import EVENT_CODES
+from ranking.exploration import seed_of
 from ranking.filters import compile_filter
 from serve.config import ServerConfig
-from serve.ranker import NO_HISTORY, History, Query
+from serve.ranker import NO_HISTORY, Exploration, History, Query
+from serve.replies import new_id
 from serve.schema import Booster, HistoryEvent, RankingRequest, RankRequest, RecommendationRequest
 from serve.startup import candidates_of
 from serve.writes import MAX_AHEAD_S
@@ -25,6 +27,7 @@ class QueryMaker:
     def __init__(self, config: ServerConfig, clock: Clock) -> None:
         self._limits = config.limits
         self._evaluation = config.evaluation.enabled
+        self._explore = config.exploration
         self._depth = min(config.paging.depth, candidates_of(config))
         self._clock = clock
         self._domain_of: tuple[int, str] | None = None  # main domain of a version of the catalogue
@@ -39,6 +42,7 @@ class QueryMaker:
         if request.filter:
             compile_filter(request.filter)
         domain = request.domain or self._main_domain(view)
+        reply_id = new_id("rec")
         return Query(
             user_id=request.user_id or "",
             count=max(request.count, self._depth) if leaves_traces(request) else request.count,
@@ -51,6 +55,10 @@ class QueryMaker:
             filter=request.filter,
             boosts=self._boosts(request.booster),
             history=self._history(request, view),
+            diversity=request.diversity,
+            calibration=request.calibration,
+            exploration=self._exploration(request, reply_id),
+            reply_id=reply_id,
         )
 
     def ranking(self, request: RankRequest, view: CatalogueView) -> Query:
@@ -73,11 +81,23 @@ class QueryMaker:
             boosts=self._boosts(request.booster),
             given=np.unique(keys),
             history=self._history(request, view),
+            reply_id=new_id("rank"),
         )
 
     def user_alone(self, user_id: str, count: int) -> Query:
         """A query that is made for what it tells of the user."""
-        return Query(user_id, count, self._clock.quantised(self._clock.now()), math.nan, False, NOTHING)
+        now = self._clock.quantised(self._clock.now())
+        return Query(user_id, count, now, math.nan, False, NOTHING, reply_id=new_id("gen"))
+
+    def _exploration(self, request: RecommendationRequest, reply_id: str) -> Exploration | None:
+        """Only where what is shown is logged: drawn places cost score, and without a log nobody learns from them.
+
+        So an evaluation finds what would be shown. The reply's id gives the draws again.
+        """
+        explore = self._explore
+        if not explore.enabled or not leaves_traces(request):
+            return None
+        return Exploration(explore.epsilon, explore.tail_start, explore.depth, seed_of(reply_id))
 
     def _check(self, request: RankingRequest) -> None:
         if request.user_id is None and not request.history:
@@ -122,8 +142,7 @@ class QueryMaker:
     def _main_domain(self, view: CatalogueView) -> str:
         """The domain most items are of, which decides whether seen items are left out when a request names none."""
         if self._domain_of is None or self._domain_of[0] != view.version:
-            codes = np.bincount(view.domain[view.available], minlength=1)
-            self._domain_of = (view.version, view.domains[int(codes.argmax())])
+            self._domain_of = (view.version, view.main_domain())
         return self._domain_of[1]
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from interest.batch import Doubles, Longs, Tensors, UserRequest, ragged_offsets
 from interest.errors import AttuneError
-from ranking.batch import CandidateRequest, RankedBatch
+from ranking.batch import CandidateRequest, ListWishes, RankedBatch
 from ranking.boosting import Boosts
 from serve.batcher import Batcher
 from serve.metrics import BATCH_SIZE, stage_timer
@@ -34,6 +34,16 @@ NO_HISTORY = History(np.zeros(0, np.int64), np.zeros(0, np.int8), np.zeros(0), n
 
 
 @dataclass(frozen=True, slots=True)
+class Exploration:
+    """How one request explores; see `ranking.exploration`."""
+
+    epsilon: float
+    first_place: int  # from 0
+    depth: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """What one request asks of the batch stages; item keys, not ids."""
 
@@ -49,6 +59,10 @@ class Query:
     boosts: tuple[tuple[str, float], ...] = ()  # (filter, factor)
     given: Longs | None = None  # the candidates themselves, instead of the retriever's
     history: History = NO_HISTORY
+    diversity: float = 0.0
+    calibration: float = 0.0
+    exploration: Exploration | None = None  # None: this request never explores
+    reply_id: str = ""
     expires: float = math.inf  # perf_counter seconds: nobody waits for the answer after it
 
 
@@ -59,17 +73,20 @@ class Ranking:
     item_keys: Longs
     scores: np.ndarray[tuple[int], np.dtype[np.float32]]
     parts: np.ndarray[tuple[int, int], np.dtype[np.float32]]
+    propensity: Doubles  # of each item at its place, given those above it
     interests: tuple[tuple[str, str, float, bool], ...]  # (kind, name, weight, declared), heaviest first
     known: bool  # whether anything is known of the user, declarations included
     timings_ms: dict[str, float]
 
     def only(self, kept: npt.NDArray[np.bool_]) -> "Ranking":
         """The ranking without the items whose place in `kept` is False."""
-        return replace(self, item_keys=self.item_keys[kept], scores=self.scores[kept], parts=self.parts[kept])
-
-    def first(self, count: int) -> "Ranking":
-        """The best `count` of it."""
-        return replace(self, item_keys=self.item_keys[:count], scores=self.scores[:count], parts=self.parts[:count])
+        return replace(
+            self,
+            item_keys=self.item_keys[kept],
+            scores=self.scores[kept],
+            parts=self.parts[kept],
+            propensity=self.propensity[kept],
+        )
 
 
 class StageFailed(AttuneError):
@@ -116,7 +133,8 @@ class BatchRanker:
         requests = {**_requests(queries, self._candidates).to_tensors(), **boosts}
         candidates = await self._call("retriever", {"release": release, **users, **requests}, marks, expires)
         wanted = np.array([query.count for query in queries], dtype=np.int64)
-        listed = {"release": release, **users, **candidates, **boosts, "wanted": wanted}
+        wishes = _wishes(queries).to_tensors()
+        listed = {"release": release, **users, **candidates, **boosts, **wishes, "wanted": wanted}
         ranked = await self._call("reranker", listed, marks, expires)
         timings = {
             name: round(1000 * (after - before), 3)
@@ -179,6 +197,18 @@ def _boosts(queries: Sequence[Query]) -> Boosts:
     )
 
 
+def _wishes(queries: Sequence[Query]) -> ListWishes:
+    exploring = [query.exploration for query in queries]
+    return ListWishes(
+        diversity=np.array([query.diversity for query in queries], dtype=np.float64),
+        calibration=np.array([query.calibration for query in queries], dtype=np.float64),
+        explore_epsilon=np.array([e.epsilon if e else 0.0 for e in exploring], dtype=np.float64),
+        explore_from=np.array([e.first_place if e else 0 for e in exploring], dtype=np.int64),
+        explore_depth=np.array([e.depth if e else 0 for e in exploring], dtype=np.int64),
+        explore_seed=np.array([e.seed if e else 0 for e in exploring], dtype=np.uint64),
+    )
+
+
 def _split(
     queries: Sequence[Query], found: Tensors, ranked: RankedBatch, timings: dict[str, float]
 ) -> list[Ranking | Exception]:
@@ -188,6 +218,7 @@ def _split(
             item_keys=ranked.ranked_item[start:stop],
             scores=ranked.ranked_score[start:stop],
             parts=ranked.ranked_parts[start:stop],
+            propensity=ranked.ranked_propensity[start:stop],
             interests=found["reply_interests"][row],
             known=bool(found["reply_known"][row]),
             timings_ms=timings,

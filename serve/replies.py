@@ -25,6 +25,7 @@ def recommended(
         rank=rank,
         score=float(ranking.scores[place]),
         score_parts=parts,
+        propensity=float(ranking.propensity[place]),
         generated=text,
         explanation=_explanation(item, ranking) if "explanation" in include else None,
         values=_values(item) if "values" in include else None,

@@ -69,6 +69,8 @@ class RecommendationRequest(RankingRequest):
     filter: Annotated[str, StringConstraints(max_length=2000)] = ""
     exclude_ids: list[Id] = []
     exclude_seen: bool | None = None  # None: false in e-commerce, true elsewhere
+    diversity: float = Field(0.0, ge=0, le=1)  # 0: by score alone; 1: as unlike each other as can be
+    calibration: float = Field(0.0, ge=0, le=1)  # 1: the list's categories in the proportions of the user's own
     generate: Generate | None = None
     strict_user: bool = False
     session_id: Annotated[str, StringConstraints(max_length=256)] = ""

@@ -18,6 +18,7 @@ class Kept(msgspec.Struct, frozen=True):
     keys: bytes  # uint32, or int64 when one of them is too large for that
     scores: bytes  # float32
     parts: bytes  # float32 [items, sources], empty unless scores were asked for
+    propensity: bytes  # float64 of the first places; 1 at those after them, which no draw can reach
     interests: list[tuple[str, str, float, bool]]  # empty unless text or an explanation was asked for
     generate: str  # JSON, "" = no text
     include: list[Include]
@@ -32,7 +33,10 @@ class Kept(msgspec.Struct, frozen=True):
         parts = np.full((len(scores), len(SOURCES)), math.nan, dtype=np.float32)
         if len(self.parts) == parts.nbytes:
             parts = np.frombuffer(self.parts, dtype="<f4").reshape(parts.shape)
-        return Ranking(keys.astype(np.int64), scores, parts, tuple(self.interests), True, {})
+        propensity = np.ones(len(scores))
+        drawn = np.frombuffer(self.propensity, dtype="<f8")
+        propensity[: len(drawn)] = drawn
+        return Ranking(keys.astype(np.int64), scores, parts, propensity, tuple(self.interests), True, {})
 
     def asked_text(self) -> Generate | None:
         """What to write about each item, as for the first page."""
@@ -42,6 +46,7 @@ class Kept(msgspec.Struct, frozen=True):
 def packed(request: RecommendationRequest, reply: Recommendation, ranking: Ranking) -> bytes:
     """`ranking` holds the shown items first, then those of the pages to come."""
     small = int(ranking.item_keys.max(initial=0)) < 2**32
+    drawn = len(np.trim_zeros(ranking.propensity != 1.0, "b"))
     personal = request.generate is not None or "explanation" in request.include
     return msgspec.msgpack.encode(
         Kept(
@@ -49,6 +54,7 @@ def packed(request: RecommendationRequest, reply: Recommendation, ranking: Ranki
             keys=ranking.item_keys.astype("<u4" if small else "<i8").tobytes(),
             scores=ranking.scores.astype("<f4").tobytes(),
             parts=ranking.parts.astype("<f4").tobytes() if "scores" in request.include else b"",
+            propensity=ranking.propensity[:drawn].astype("<f8").tobytes(),
             interests=list(ranking.interests) if personal else [],
             generate=request.generate.model_dump_json() if request.generate else "",
             include=list(request.include),

@@ -72,7 +72,8 @@ class ContentWriter:
         }
         try:
             with stage_timer("generator"):
-                answer = await asyncio.wait_for(self._stage(tensors), remaining_s)
+                async with asyncio.timeout(remaining_s):
+                    answer = await self._stage(tensors)
         except (TimeoutError, AttuneError):
             return [None] * len(items)
         texts = [msgspec.json.decode(body, type=GeneratedText | None) for body in answer["text"]]

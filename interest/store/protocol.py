@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from interest.events import Event, Record
+from interest.events import Event, EventType, Record
 from interest.items import Item
 from interest.profile import InterestProfile
 
@@ -122,6 +122,15 @@ class StoreReader(Protocol):
 
     def evaluation(self, evaluation_id: str) -> EvaluationRecord | None:
         """The newest record of one evaluation; None when it is unknown."""
+
+    def last_impression_at(self) -> float | None:
+        """Time of the newest impression by the server's clock, unix seconds; None when nothing was shown yet."""
+
+    def impressions_since(self, since: float) -> list[Impression]:
+        """Everything shown from `since` (unix seconds) on, without its texts, by time, recommendation and position."""
+
+    def events_since(self, since: float, types: Sequence[EventType]) -> list[Event]:
+        """The events of these types whose time is at least `since` (unix seconds), by time."""
 
     def item(self, item_id: str) -> Item | None:
         """The newest state of one item; None when it is unknown or deleted."""

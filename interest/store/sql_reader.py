@@ -8,7 +8,7 @@ import numpy.typing as npt
 from sqlalchemy import Connection, Engine, bindparam, func, select
 
 from interest.errors import NotReady
-from interest.events import Event
+from interest.events import EVENT_CODES, Event, EventType
 from interest.items import Item
 from interest.profile import InterestProfile, empty_profile
 from interest.profile_codec import decode
@@ -46,6 +46,19 @@ _IMPRESSIONS_OF = (
     select(impressions)
     .where(impressions.c.recommendation_id == bindparam("of_recommendation"))
     .order_by(impressions.c.position)
+)
+_LAST_IMPRESSION = select(func.max(impressions.c.timestamp))
+_IMPRESSIONS_SINCE = (
+    select(*(column for column in impressions.c if column.name not in ("text", "source")))
+    .where(impressions.c.timestamp >= bindparam("since"))
+    .order_by(impressions.c.timestamp, impressions.c.recommendation_id, impressions.c.position)
+)
+_EVENTS_SINCE = (
+    select(events, items.c.item_id, users.c.user_id)
+    .join(users, users.c.user_key == events.c.user_key)
+    .join(items, items.c.item_key == events.c.item_key)
+    .where(events.c.timestamp >= bindparam("since"), events.c.event_type.in_(bindparam("types", expanding=True)))
+    .order_by(events.c.timestamp, events.c.seq)
 )
 _ITEM = select(items.c.body).where(
     items.c.item_id == bindparam("wanted"), items.c.body.is_not(None), items.c.deleted.is_(False)
@@ -106,6 +119,22 @@ class SqlReader:
         with self._snapshot() as connection:
             row = connection.execute(_EVALUATION, {"wanted": evaluation_id}).one_or_none()
         return None if row is None else evaluation_of(row)
+
+    def last_impression_at(self) -> float | None:
+        with self._snapshot() as connection:
+            newest: float | None = connection.execute(_LAST_IMPRESSION).scalar()
+            return newest
+
+    def impressions_since(self, since: float) -> list[Impression]:
+        with self._snapshot() as connection:
+            rows = connection.execute(_IMPRESSIONS_SINCE, {"since": since}).all()
+        return [impression_of(row) for row in rows]
+
+    def events_since(self, since: float, types: Sequence[EventType]) -> list[Event]:
+        wanted = {"since": since, "types": [EVENT_CODES[event_type] for event_type in types]}
+        with self._snapshot() as connection:
+            rows = connection.execute(_EVENTS_SINCE, wanted).all()
+        return [event_of(row, row.user_id) for row in rows]
 
     def item(self, item_id: str) -> Item | None:
         with self._snapshot() as connection:

@@ -10,7 +10,7 @@ from interest.fold import with_history
 from interest.lookup import InterestLookup
 from interest.profile import InterestProfile
 from interest.store.protocol import EventColumns, ItemChange
-from ranking.batch import CandidateBatch, CandidateRequest
+from ranking.batch import CandidateBatch, CandidateRequest, ListWishes
 from ranking.boosting import Boosts
 from ranking.model_retriever import make_retriever
 from ranking.retriever import Retriever
@@ -102,14 +102,18 @@ class RerankerStage(ReleaseReplica):
     _reranker: "Reranker"
 
     def _load(self) -> None:
-        from ranking.reranker import Reranker  # brings a compiler of a hundred megabytes, and only this stage needs it
+        # These bring a compiler of a hundred megabytes, and only this stage needs it.
+        from ranking.diversity import compile_ahead
+        from ranking.reranker import Reranker
 
         self._reranker = Reranker(None, self.popularity)
         if "reranker" in self.release.models:
             version = self.repository.open_version("reranker", self.release.models["reranker"])
             self._reranker = Reranker.load(version.folder, self.popularity)
+        compile_ahead()
 
     def _infer(self, tensors: Tensors) -> Tensors:
         users, candidates = UserBatch.from_tensors(tensors), CandidateBatch.from_tensors(tensors)
-        boosts, view = Boosts.from_tensors(tensors), self.catalogue.view()
-        return self._reranker.rank(users, candidates, tensors["wanted"], view, boosts).to_tensors()
+        wishes, boosts = ListWishes.from_tensors(tensors), Boosts.from_tensors(tensors)
+        view = self.catalogue.view()
+        return self._reranker.rank(users, candidates, tensors["wanted"], view, wishes, boosts).to_tensors()

@@ -16,7 +16,7 @@ from interest.events import EVENT_CODES, EventType
 from serve.config import STAGES
 from serve.generation.prompt import GenerationTask, ItemFacts
 from serve.model import Model
-from serve.ranker import History, Query, _boosts, _requests, user_tensors
+from serve.ranker import Exploration, History, Query, _boosts, _requests, _wishes, user_tensors
 from serve.store_commands import Append, DeleteItems
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -34,7 +34,8 @@ def queries(home: Any, count: int) -> list[Query]:
     users = sorted({event.user_id for event in home.world.events})[:count]
     nothing = np.empty(0, dtype=np.int64)
     asked = [Query(user, 5, home.world.end, math.nan, False, nothing) for user in users]
-    asked[0] = replace(asked[0], boosts=(("price < 50", 3.0), ('language == "en"', 0.5)))
+    asked[0] = replace(asked[0], boosts=(("price < 50", 3.0), ('language == "en"', 0.5)), diversity=0.5)
+    asked[0] = replace(asked[0], calibration=0.5, exploration=Exploration(0.9, 1, 20, 4))
     bought = History(np.array([1, 2]), np.full(2, PURCHASE, np.int8), np.full(2, home.world.end), np.full(2, np.nan))
     asked[1:2] = [replace(query, history=bought) for query in asked[1:2]]
     asked[2:3] = [replace(query, given=np.array([7, 3, 5])) for query in asked[2:3]]
@@ -65,7 +66,8 @@ async def inputs(stage: str, models: dict[str, Model], server: Any, home: Any, r
     if stage == "retriever":
         return batch
     candidates = await models["retriever"].infer(batch)
-    return {**release, **users, **candidates, **_boosts(asked).to_tensors(), "wanted": np.full(rows, 5)}
+    asks = {**_boosts(asked).to_tensors(), **_wishes(asked).to_tensors()}
+    return {**release, **users, **candidates, **asks, "wanted": np.full(rows, 5)}
 
 
 def rows_of(stage: str, answer: Tensors) -> int:
@@ -109,7 +111,7 @@ async def test_a_batch_of_another_release_is_refused(
 async def test_a_row_is_answered_the_same_alone_and_in_company(
     models: dict[str, Model], server: Any, home: Any, stage: str
 ) -> None:
-    """In company of a request with a history and one that gives its candidates; its own has boosters."""
+    """In company of a request with a history and one that gives its candidates; its own has boosters and wishes."""
     together = await models[stage].infer(await inputs(stage, models, server, home, 6))
     alone = await models[stage].infer(await inputs(stage, models, server, home, 1))
     for name, array in alone.items():

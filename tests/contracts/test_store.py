@@ -229,3 +229,27 @@ def test_erasing_a_stranger_gives_a_receipt_of_nothing(store: Store) -> None:
     first, second = writer.erase_user("nobody"), writer.erase_user("nobody")
     assert (first.events, first.edits, first.impressions) == (0, 0, 0)
     assert first.receipt_id != second.receipt_id
+
+
+def test_impressions_of_a_span_come_by_time_without_their_texts(store: Store) -> None:
+    writer, reader = store
+    assert reader.last_impression_at() is None
+    early = shown(0, recommendation_id="rec_0", timestamp=NOON - 1)
+    first, second = shown(0, text="Said.", source="model"), shown(1)
+    late = shown(0, recommendation_id="rec_0b", timestamp=NOON + 1)
+    writer.log_impressions([late, second, early, first])
+    assert reader.impressions_since(NOON) == [shown(0), second, late]
+    assert reader.last_impression_at() == NOON + 1
+
+
+def test_events_of_a_span_come_by_time_and_only_of_the_types_asked_for(store: Store) -> None:
+    writer, reader = store
+    told = [
+        event("e1", timestamp=NOON + 2, type=EventType.CLICK, recommendation_id="rec_1", position=3),
+        event("e2", timestamp=NOON - 1),
+        event("e3", user_id="u2", item_id="i9"),
+        event("e4", type=EventType.VIEW),
+    ]
+    writer.append(told)
+    assert reader.events_since(NOON, [EventType.PURCHASE, EventType.CLICK]) == [told[2], told[0]]
+    assert reader.events_since(NOON, []) == []

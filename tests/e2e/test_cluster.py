@@ -72,6 +72,22 @@ def test_a_real_user_gets_items_with_text_from_the_language_model(cluster: Any) 
     assert sources["model"] > sources["template"]
 
 
+def test_wishes_for_a_list_cross_the_cluster_and_answer_alike_on_every_replica(cluster: Any) -> None:
+    user = min(event.user_id for event in cluster.home.world.events)
+    with cluster.client() as client:
+
+        def listed(**wishes: float) -> list[str]:
+            reply = client.post("/v1/recommendations", json={"user_id": user, "count": 10, **wishes}).json()
+            assert (reply["tier"], reply["degraded"]) == ("full", []), reply
+            return ids(reply)
+
+        plain = listed()
+        for wish in ({"diversity": 0.9}, {"calibration": 1.0}):
+            lists = {tuple(listed(**wish)) for _ in range(6)}
+            assert len(lists) == 1
+            assert lists != {tuple(plain)}
+
+
 def test_an_event_is_visible_in_the_very_next_recommendation_through_any_replica(cluster: Any) -> None:
     user = cluster.home.world.events[-1].user_id
     with cluster.client() as client:

@@ -38,6 +38,15 @@ def test_columns_hold_what_the_items_say() -> None:
     assert view.content.tolist() == [[1, 0], [0, 0]]
 
 
+def test_the_main_domain_is_that_of_most_available_items() -> None:
+    catalogue = filled()
+    assert Catalogue().view().main_domain() == ""
+    catalogue.apply([change(3, 1, "c", BOOK)])
+    assert catalogue.view().main_domain() == "education"
+    catalogue.apply([change(4, 1, "c", None), change(5, 7, "b", None)])
+    assert catalogue.view().main_domain() == "e-commerce"
+
+
 def test_keys_and_ids_lead_to_rows_and_unknown_ones_do_not() -> None:
     view = filled().view()
     assert view.rows(np.array([[3, 7], [4, -1], [100, 7]])).tolist() == [[1, 0], [-1, -1], [-1, 0]]

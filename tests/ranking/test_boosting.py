@@ -1,6 +1,7 @@
 """Boosters: a factor lifts or lowers what its filter matches, by as much for everyone, and moves nothing else."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from interest.catalogue import Catalogue
 from interest.features import facet_hash
 from interest.items import Item
 from interest.store.protocol import ItemChange
-from ranking.batch import CandidateBatch, RankedBatch
+from ranking.batch import CandidateBatch, ListWishes, RankedBatch, plain_wishes
 from ranking.boosting import MAX_FACTOR, MIN_FACTOR, Boosting, Boosts
 from ranking.popularity import Popularity
 from ranking.reranker import MUTED_PENALTY, Reranker
@@ -67,14 +68,17 @@ def strangers(number: int, muted: str = "") -> UserBatch:
     )
 
 
-def ranked(catalogue: Catalogue, own: Boosts | None, number: int = 1, muted: str = "") -> RankedBatch:
+def ranked(
+    catalogue: Catalogue, own: Boosts | None, number: int = 1, muted: str = "", wishes: ListWishes | None = None
+) -> RankedBatch:
     """Every item for each of so many alike strangers, by the rule for releases without a model."""
     content = np.linspace(-1.0, 1.0, ITEMS, dtype=np.float32)
     scores: Floats = np.full((number * ITEMS, len(SOURCES)), np.nan, dtype=np.float32)
     scores[:, SOURCES.index("content")] = np.tile(content, number)
     candidates = CandidateBatch(np.arange(number + 1) * ITEMS, np.tile(np.arange(ITEMS), number), scores)
     reranker = Reranker(None, Popularity())
-    return reranker.rank(strangers(number, muted), candidates, np.full(number, ITEMS), catalogue.view(), own)
+    count = np.full(number, ITEMS)
+    return reranker.rank(strangers(number, muted), candidates, count, catalogue.view(), wishes, own)
 
 
 def order(batch: RankedBatch, user: int = 0) -> list[int]:
@@ -131,6 +135,21 @@ def test_no_factor_brings_back_what_the_user_muted(catalogue: Catalogue) -> None
     assert 50 * math.log(MAX_FACTOR / MIN_FACTOR) < 2 * MUTED_PENALTY
     most = [('"red" in tags', MAX_FACTOR)] * 50
     assert order(ranked(catalogue, boosts(most), muted="red"))[-1] == 0
+
+
+def test_lists_are_arranged_by_the_boosted_scores(catalogue: Catalogue) -> None:
+    """Draws are from the best by boosted score, and what is muted stays out of them."""
+    wishes = replace(
+        plain_wishes(1), explore_epsilon=np.ones(1), explore_depth=np.array([5]), explore_seed=np.ones(1, np.uint64)
+    )
+    own = boosts([('category == "book"', 1e3)])
+    plain, explored = ranked(catalogue, own, muted="red"), ranked(catalogue, own, muted="red", wishes=wishes)
+    assert {item % 3 for item in order(plain)[:5]} == {0}
+    assert sorted(order(explored)[:5]) == sorted(order(plain)[:5])
+    assert order(explored)[:5] != order(plain)[:5]
+    np.testing.assert_allclose(explored.ranked_propensity[:5], [1 / 5, 1 / 4, 1 / 3, 1 / 2, 1])
+    assert order(explored)[5:] == order(plain)[5:]
+    assert {item: score(explored, item) for item in range(ITEMS)} == {item: score(plain, item) for item in range(ITEMS)}
 
 
 def test_items_that_this_replica_does_not_know_yet_are_left_alone(catalogue: Catalogue) -> None:

@@ -16,7 +16,7 @@ from interest.events import EVENT_CODES, EventType
 from interest.features import facet_hash
 from interest.items import Item
 from interest.store.protocol import ItemChange
-from ranking.batch import CandidateBatch
+from ranking.batch import CandidateBatch, plain_wishes
 from ranking.compiled_trees import CompiledTrees
 from ranking.features import FEATURES
 from ranking.lambdamart import BoosterSettings, RankingData, fit_booster, predict, save_booster
@@ -228,3 +228,25 @@ def test_a_file_that_is_no_model_is_an_invalid_release(booster: lightgbm.Booster
     (tmp_path / "lambdamart.txt").write_text("not a tree in sight")
     with pytest.raises(InvalidRelease, match="expected a LambdaMART model"):
         Reranker.load(tmp_path, Popularity())
+
+
+def test_wishes_reach_the_list_and_scores_stay_with_their_items(
+    booster: lightgbm.Booster, catalogue: Catalogue
+) -> None:
+    rng = np.random.default_rng(9)
+    candidates = candidates_of([list(range(30))] * 2, rng.normal(size=(2, 30)).tolist())
+    reranker, count = Reranker(CompiledTrees.from_booster(booster), Popularity()), np.array([30, 30])
+    plain = reranker.rank(users_of(2), candidates, count, catalogue.view())
+    assert_array_equal(plain.ranked_propensity, 1.0)
+    wishes = replace(
+        plain_wishes(2),
+        explore_epsilon=np.array([0.0, 1.0]),
+        explore_depth=np.array([0, 30]),
+        explore_seed=np.array([0, 1], dtype=np.uint64),
+    )
+    ranked = reranker.rank(users_of(2), candidates, count, catalogue.view(), wishes)
+    assert_array_equal(ranked.ranked_item[:30], plain.ranked_item[:30])
+    assert (ranked.ranked_item[30:] != plain.ranked_item[30:]).any()
+    assert ranked.ranked_propensity[30] == pytest.approx(1 / 30)
+    scores = dict(zip(plain.ranked_item[30:].tolist(), plain.ranked_score[30:].tolist(), strict=True))
+    assert [scores[item] for item in ranked.ranked_item[30:].tolist()] == ranked.ranked_score[30:].tolist()

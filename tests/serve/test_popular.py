@@ -37,7 +37,9 @@ def popular() -> PopularItems:
 def keys(popular: PopularItems, **asked: Any) -> list[int]:
     told: dict[str, Any] = {"exclude": np.zeros(0, np.int64), "count": 4, **asked}
     query = Query(user_id="u", now=NOW, as_of=math.nan, exclude_seen=False, **told)
-    return [int(key) for key in popular.ranking(query).item_keys]
+    ranking = popular.ranking(query)
+    assert ranking.propensity.tolist() == [1.0] * len(ranking.item_keys)  # no chance in it
+    return [int(key) for key in ranking.item_keys]
 
 
 def test_the_most_wanted_items_come_first(popular: PopularItems) -> None:

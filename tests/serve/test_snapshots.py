@@ -13,11 +13,13 @@ from serve.snapshots import packed, unpacked
 INTERESTS = (("tag", "tea", 0.5, True),)
 
 
-def ranking(keys: list[int]) -> Ranking:
+def ranking(keys: list[int], drawn: int = 0) -> Ranking:
+    """The first `drawn` places were open to chance."""
     rng = np.random.default_rng(len(keys))
     scores = np.sort(rng.normal(size=len(keys)).astype(np.float32))[::-1]
     parts = rng.normal(size=(len(keys), len(SOURCES))).astype(np.float32)
-    return Ranking(np.array(keys, dtype=np.int64), scores, parts, INTERESTS, True, {})
+    propensity = np.where(np.arange(len(keys)) < drawn, rng.random(len(keys)), 1.0)
+    return Ranking(np.array(keys, dtype=np.int64), scores, parts, propensity, INTERESTS, True, {})
 
 
 def body_of(made: Ranking, **asked: Any) -> bytes:
@@ -35,6 +37,16 @@ def test_keys_scores_and_parts_come_back_bit_by_bit(largest: int) -> None:
     np.testing.assert_array_equal(found.item_keys, made.item_keys)
     np.testing.assert_array_equal(found.scores, made.scores)
     np.testing.assert_array_equal(found.parts, made.parts)
+
+
+@pytest.mark.parametrize("drawn", [0, 1, 3, 5])
+def test_propensities_come_back_bit_by_bit_and_cost_nothing_where_there_was_no_chance(drawn: int) -> None:
+    made = ranking(list(range(5)), drawn)
+    if drawn:
+        made.propensity[0] = 1.0  # the head of a list is never drawn
+    kept = unpacked(body_of(made))
+    np.testing.assert_array_equal(kept.ranking().propensity, made.propensity)
+    assert len(kept.propensity) == (8 * drawn if drawn != 1 else 0)
 
 
 def test_what_no_page_needs_is_not_kept() -> None:
