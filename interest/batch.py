@@ -27,6 +27,20 @@ class ArrayBatch:
 
 
 @dataclass(frozen=True, slots=True)
+class UserRequest(ArrayBatch):
+    """What each of B requests asks of the interest stage. `history` is what users did that nobody has stored."""
+
+    user_id: npt.NDArray[np.object_]  # [B] str, "" = nobody we know
+    now: Doubles  # [B] unix seconds
+    as_of: Doubles  # [B] unix seconds, NaN = live
+    history_offsets: Longs  # [B + 1]
+    history_item: Longs  # item keys
+    history_type: npt.NDArray[np.int8]  # interest.events.EVENT_CODES
+    history_at: Doubles  # unix seconds
+    history_value: Doubles  # NaN where there is none
+
+
+@dataclass(frozen=True, slots=True)
 class UserBatch(ArrayBatch):
     """What the interest stage knows of B users; input of retriever and reranker.
 

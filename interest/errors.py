@@ -33,6 +33,10 @@ class ConflictingWrite(AttuneError):
     status, type, code = 409, "invalid_request_error", "conflict"
 
 
+class Gone(AttuneError):
+    status, type, code = 410, "invalid_request_error", "gone"
+
+
 class TooLarge(AttuneError):
     status, type, code = 413, "invalid_request_error", "too_large"
 

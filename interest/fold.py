@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from interest.batch import Longs
+from interest.batch import Longs, UserRequest
 from interest.events import EVENT_CODES, EventType, Facet, InterestEdit
 from interest.features import detect_language, facet_hash, keywords
 from interest.profile import (
@@ -70,6 +70,24 @@ def fold(profile: InterestProfile, records: Iterable[FoldRecord]) -> InterestPro
         text=[event.text for event in events],
     )
     return fold_many([profile], rows, [(0, record) for record in held if isinstance(record, InterestEdit)])[0]
+
+
+def with_history(profiles: Sequence[InterestProfile], asked: UserRequest) -> list[InterestProfile]:
+    """The B profiles, with each request's own history folded in; those without any are left as they are."""
+    owner = np.repeat(np.arange(len(profiles)), np.diff(asked.history_offsets))
+    told, user = np.unique(owner, return_inverse=True)
+    if not len(told):
+        return list(profiles)
+    rows = EventRows(
+        user=user,
+        item_key=asked.history_item,
+        event_type=asked.history_type,
+        timestamp=asked.history_at,
+        value=asked.history_value,
+        text=[""] * len(owner),
+    )
+    folded = dict(zip(told.tolist(), fold_many([profiles[row] for row in told], rows, []), strict=True))
+    return [folded.get(row, profile) for row, profile in enumerate(profiles)]
 
 
 def fold_many(

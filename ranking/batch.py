@@ -20,6 +20,9 @@ class CandidateRequest(ArrayBatch):
     domain: npt.NDArray[np.object_]  # [B] str, "" = any
     language: npt.NDArray[np.object_]  # [B] str, "" = any
     filter: npt.NDArray[np.object_]  # [B] str filter expression, "" = none
+    given: npt.NDArray[np.bool_]  # [B] the candidates are these, whatever the rest of the request says
+    given_offsets: Longs  # [B + 1]
+    given_item: Longs  # item keys
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Ranking metrics with binary relevance: precision, recall, F1, nDCG and hit rate at k."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -45,6 +46,25 @@ def ranking_metrics(ranked: Longs, relevant_offsets: Longs, relevant: Longs, k: 
         ndcg=gain / np.where(ideal > 0, ideal, 1.0),
         hit_rate=(found > 0).astype(np.float64),
     )
+
+
+def metrics_of_ids(
+    rankings: Sequence[Sequence[str]], relevant_offsets: Longs, relevant_ids: Sequence[str], k: int
+) -> Metrics:
+    """`ranking_metrics` of public ids: `rankings` best first, `relevant_ids` distinct within a user."""
+    numbers: dict[str, int] = {}
+    relevant = np.array([numbers.setdefault(i, len(numbers)) for i in relevant_ids], dtype=np.int64)
+    ranked = np.full((len(rankings), k), -1, dtype=np.int64)
+    for row, ids in enumerate(rankings):
+        best = ids[:k]
+        ranked[row, : len(best)] = [numbers.setdefault(i, len(numbers)) for i in best]
+    return ranking_metrics(ranked, relevant_offsets, relevant, k)
+
+
+def coverage_of_ids(rankings: Sequence[Sequence[str]], items: int) -> float:
+    """Share of so many items that are in any of the rankings, at most 1; 0 without items."""
+    shown = {item_id for ids in rankings for item_id in ids}
+    return min(len(shown) / items, 1.0) if items else 0.0
 
 
 def padded_ranking(offsets: Longs, items: Longs, width: int) -> Longs:

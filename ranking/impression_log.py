@@ -14,7 +14,6 @@ from ranking.offline import USERS_AT_ONCE, OfflineStages
 
 REWARDED = (EventType.CLICK, EventType.LIKE, EventType.FAVORITE, EventType.SHARE, EventType.CART, EventType.PURCHASE)
 HORIZON_S = 7 * DAY_S  # how long after it was shown an act that names no recommendation still counts for it
-DEPTH = 100  # items a release ranks for each list; one whose greedy item lies deeper agrees with nothing shown
 
 
 def rewards(impressions: Sequence[Impression], events: Sequence[Event], horizon_s: float = HORIZON_S) -> Doubles:
@@ -39,9 +38,17 @@ def rewards(impressions: Sequence[Impression], events: Sequence[Event], horizon_
 
 
 def lists_of(impressions: Sequence[Impression]) -> list[list[Impression]]:
-    """One list a recommendation, by position. `impressions` come by recommendation within each instant."""
-    ordered = sorted(impressions, key=lambda shown: (shown.timestamp, shown.recommendation_id, shown.position))
-    return [list(part) for _, part in groupby(ordered, key=lambda shown: shown.recommendation_id)]
+    """One list a recommendation with all its pages, by position; the lists by the time of their first place.
+
+    A list ends before the first place that the log lacks (a page that was skipped, or is older than `impressions`): a
+    propensity is given the items above, and from there on they are not known.
+    """
+    ordered = sorted(impressions, key=lambda shown: (shown.recommendation_id, shown.position))
+    lists = [
+        [shown for place, shown in enumerate(part, start=1) if shown.position == place]
+        for _, part in groupby(ordered, key=lambda shown: shown.recommendation_id)
+    ]
+    return sorted(filter(None, lists), key=lambda shown: (shown[0].timestamp, shown[0].recommendation_id))
 
 
 def greedy_choices(
@@ -54,7 +61,7 @@ def greedy_choices(
     """What the release behind `stages` would have shown at each place below what was logged above it, "" for nothing.
 
     The user's profile is that of the instant, `now` is rounded down to `quantum_s` as in serving. What the log does not
-    hold of a request (filter, exclusions, domain, diversity) is taken as not asked for.
+    hold of a request (filter, exclusions, domain, boosters, diversity) is taken as not asked for.
     """
     view = stages.catalogue.view()
     choices = []
@@ -62,7 +69,8 @@ def greedy_choices(
         part = lists[start : start + USERS_AT_ONCE]
         at = np.array([shown[0].timestamp for shown in part])
         profiles = reader.profiles_as_of([shown[0].user_id for shown in part], at.tolist())
-        ranked = stages.recommend(profiles, np.floor(at / quantum_s) * quantum_s, DEPTH, exclude_seen)
+        count = max(len(shown) for shown in part)  # so many items hold one that is not above, whatever was shown
+        ranked = stages.recommend(profiles, np.floor(at / quantum_s) * quantum_s, count, exclude_seen)
         rows = view.rows(ranked.ranked_item)
         for user, shown in enumerate(part):
             own = rows[ranked.ranked_offsets[user] : ranked.ranked_offsets[user + 1]]

@@ -95,6 +95,9 @@ def plain_requests(as_of: Doubles, exclude_seen: bool, candidates: int) -> Candi
         domain=anything,
         language=anything,
         filter=anything,
+        given=np.zeros(users, dtype=np.bool_),
+        given_offsets=np.zeros(users + 1, dtype=np.int64),
+        given_item=np.zeros(0, dtype=np.int64),
     )
 
 

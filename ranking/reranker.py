@@ -9,6 +9,7 @@ from interest.batch import Doubles, Floats, Longs, UserBatch
 from interest.catalogue import CatalogueView
 from interest.errors import InvalidRelease
 from ranking.batch import CandidateBatch, ListWishes, RankedBatch, plain_wishes
+from ranking.boosting import Boosting, Boosts
 from ranking.calibration import CategoryTable
 from ranking.compiled_trees import CompiledTrees
 from ranking.features import FEATURES, make_features
@@ -32,6 +33,7 @@ class Reranker:
         self._trees = trees
         self._popularity = popularity
         self._statistics = statistics
+        self._boosting = Boosting()
         self._categories = CategoryTable()
 
     @classmethod
@@ -54,15 +56,18 @@ class Reranker:
         count: Longs,
         view: CatalogueView,
         wishes: ListWishes | None = None,
+        boosts: Boosts | None = None,
     ) -> RankedBatch:
-        """The best `count` [B] candidates of each user by score, ties by lower item key, and then as they wish.
+        """The best `count` [B] candidates of each user by boosted score, ties by lower item key, then as they wish.
 
         Equal requests get bit-equal scores whatever batch they travel in: rows are scored one by one in float64 and
         compared as the float32 that the reply carries.
         """
         features = make_features(users, candidates, view, self._popularity, self._statistics)
         user = np.repeat(np.arange(len(users.now)), np.diff(candidates.candidate_offsets))
+        rows = view.rows(candidates.candidate_item)
         exact = self._scores(users, user, features.values, candidates.candidate_offsets)
+        exact = exact + self._boosting.log_factors(boosts, user, rows, view)
         scores = (exact - MUTED_PENALTY * features.muted).astype(np.float32)
         ranked = score_order(scores, features.muted, candidates)
         wishes = plain_wishes(len(count)) if wishes is None else wishes

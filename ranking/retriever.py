@@ -10,7 +10,9 @@ from interest.catalogue import Catalogue, CatalogueView
 from interest.errors import InvalidConfig
 from interest.store.protocol import EventColumns, ItemChange
 from ranking.batch import CandidateBatch, CandidateRequest
+from ranking.boosting import Boosting, Boosts
 from ranking.eligibility import Eligibility, Exclusions, Group, exclusions
+from ranking.filter_nodes import Mask
 from ranking.index import ItemIndex
 from ranking.popularity import ALL_TIME, Popularity
 from ranking.sources import (
@@ -59,6 +61,7 @@ class Retriever:
         self._popularity = popularity
         self._quotas = dict(quotas)
         self._eligibility = Eligibility()
+        self._boosting = Boosting()
         width = item_vectors.shape[1] // heads
         self._next, self._together = slice(0, width), slice(item_vectors.shape[1] - width, None)
         self._next_items = _index(item_keys, item_vectors[:, self._next], threads)
@@ -81,17 +84,23 @@ class Retriever:
         if events is not None:
             self._popularity.append(events)
 
-    def retrieve(self, users: UserBatch, requests: CandidateRequest) -> CandidateBatch:
+    def retrieve(self, users: UserBatch, requests: CandidateRequest, boosts: Boosts | None = None) -> CandidateBatch:
         """min(count, eligible) candidates a user, ordered by item key, each with the score of every source.
 
+        A request that gives its candidates gets those of them that the catalogue knows. What a source found and a
+        factor above 1 lifts is among the candidates before anything else that the sources found.
         Scores are NaN where undefined: no vector on either side, an item the user never dealt with. They do not depend
         on who else is in the batch. Raises `InvalidRequest` for a bad filter.
         """
-        batch = _Batch(self._catalogue.view(), users, exclusions(users, requests), own_weights(users))
-        chosen: list[Longs] = [np.zeros(0, dtype=np.int64)] * len(users.now)
+        view = self._catalogue.view()
+        batch = _Batch(
+            view, users, exclusions(users, requests), own_weights(users), self._boosting.lifted(boosts, view)
+        )
+        chosen = _given(requests, view)
         for group in self._eligibility.groups(batch.view, requests):
-            for count in np.unique(requests.count[group.members]):
-                members = [user for user in group.members if requests.count[user] == count]
+            asking = [user for user in group.members if not requests.given[user]]
+            for count in np.unique(requests.count[asking]):
+                members = [user for user in asking if requests.count[user] == count]
                 part = Group(members, group.eligible, group.keys)
                 lists = self._lists(batch, part, int(count))
                 for user in members:
@@ -100,7 +109,7 @@ class Retriever:
 
     def source_lists(self, users: UserBatch, requests: CandidateRequest) -> list[list[Longs]]:
         """For each user, what each of `SOURCES` names, best first: the lists whose union `retrieve` makes."""
-        batch = _Batch(self._catalogue.view(), users, exclusions(users, requests), own_weights(users))
+        batch = _Batch(self._catalogue.view(), users, exclusions(users, requests), own_weights(users), {})
         nothing = np.zeros(0, dtype=np.int64)
         found: list[list[Longs]] = [[nothing] * len(SOURCES) for _ in range(len(users.now))]
         for group in self._eligibility.groups(batch.view, requests):
@@ -133,7 +142,7 @@ class Retriever:
         first = np.diff(keys, prepend=-1) != 0
         keys, place = keys[first], place[first]
         if len(keys) > count:
-            keys = keys[np.lexsort((keys, place))[:count]]
+            keys = keys[np.lexsort((keys, place, ~batch.is_lifted(user, keys)))[:count]]
         elif len(keys) < count:
             keys = self._filled(batch, group, user, keys, count)
         return np.sort(keys)
@@ -183,6 +192,21 @@ class _Batch:
     users: UserBatch
     excluded: Exclusions
     own: OwnWeights
+    lifted: Mapping[int, Mask]  # user of the batch -> mask by row of the view, for those with such boosters
+
+    def is_lifted(self, user: int, keys: Longs) -> Mask:
+        """bool [len(keys)]; the keys are of the view."""
+        mask = self.lifted.get(user)
+        return np.zeros(len(keys), dtype=np.bool_) if mask is None else mask[self.view.rows(keys)]
+
+
+def _given(requests: CandidateRequest, view: CatalogueView) -> list[Longs]:
+    """The candidates that each request gives itself, ascending and distinct, as far as the view has them."""
+    chosen = [requests.given_item[:0]] * len(requests.count)
+    for user in np.flatnonzero(requests.given):
+        keys = requests.given_item[requests.given_offsets[user] : requests.given_offsets[user + 1]]
+        chosen[user] = np.unique(keys[view.rows(keys) >= 0])
+    return chosen
 
 
 def _index(keys: Longs, vectors: Floats, threads: int) -> ItemIndex:

@@ -65,6 +65,9 @@ class Limits(Settings):
     max_events: int = Field(1000, ge=1)
     max_items: int = Field(1000, ge=1)
     max_excluded: int = Field(10_000, ge=1)
+    max_ranked: int = Field(500, ge=1)  # candidates of one /v1/rank
+    max_boosters: int = Field(10, ge=0, le=50)
+    max_history: int = Field(1000, ge=0)  # acts told with one request
     max_body_bytes: int = Field(8 * 2**20, ge=1)
     permits: int = Field(256, ge=1)  # requests in flight per ingress replica; more are answered 429
     write_permits: int = Field(512, ge=1)  # the same for writes, and for reads of users and items
@@ -86,6 +89,16 @@ class Retrieval(Settings):
     follow_interval_s: float = Field(0.2, gt=0, le=0.5)  # how often replicas ask for new items and events
 
 
+class Paging(Settings):
+    """The pages after the first: a reply keeps its ranking in the store, so that any ingress replica can go on.
+
+    That is about 2 kB a reply for 200 items, held for `keep_s`.
+    """
+
+    depth: int = Field(200, ge=0)  # items ranked and kept, at most as many as there are candidates; 0: no next page
+    keep_s: float = Field(1800, gt=0)
+
+
 class GenerationConfig(Settings):
     """Text: the engine behind it and what a request may ask of it."""
 
@@ -96,9 +109,12 @@ class GenerationConfig(Settings):
 
 
 class EvaluationConfig(Settings):
-    """`as_of` is accepted only here enabled, and only on a store that holds no validation events."""
+    """`as_of` and evaluations are accepted only here enabled, and only on a store without validation events."""
 
     enabled: bool = False
+    max_rows: int = Field(20_000, ge=1)  # users of one evaluation
+    concurrency: int = Field(8, ge=1)  # of them at once: what is left of each batch is for live requests
+    max_waiting: int = Field(4, ge=0)  # evaluations that wait at an ingress replica; more are answered 429
 
 
 class ExplorationConfig(Settings):
@@ -124,6 +140,7 @@ class ServerConfig(Settings):
     limits: Limits = Limits()
     batching: Batching = Batching()
     retrieval: Retrieval = Retrieval()
+    paging: Paging = Paging()
     generation: GenerationConfig = GenerationConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     exploration: ExplorationConfig = ExplorationConfig()

@@ -18,9 +18,11 @@ from ranking.release import ModelRepository
 from serve.admission import Permits
 from serve.backfill import Backfill
 from serve.config import ServerConfig
+from serve.evaluations import Evaluations
 from serve.follower import Follower
 from serve.generation.prompt import PROMPT_VERSION
 from serve.impressions import ImpressionWriter
+from serve.paging import Pages
 from serve.pipeline import Pipeline
 from serve.popular import PopularItems
 from serve.ranker import Stage
@@ -30,6 +32,7 @@ from serve.schema import Generate, RecommendationRequest
 from serve.startup import clock_of, model_versions
 from serve.store_commands import StoreClient
 from serve.users import Users
+from serve.writer import ContentWriter
 from serve.writes import Writes
 
 WARM_UP_USER = "attune-warm-up"
@@ -78,6 +81,7 @@ class Ingress:
     async def close(self) -> None:
         for task in self._tasks:
             task.cancel()
+        await self._api.evaluations.close()
         await self._impressions.close()
         await self._api.pipeline.close()
         self._follower.stop()
@@ -98,10 +102,16 @@ class Ingress:
         store = StoreClient(self._stages["store"])
         popular = PopularItems(self._catalogue, self._popularity)
         interest = self._stages["interest"]
+        writer = ContentWriter(self._stages["generator"], config.generation)
+        pipeline = Pipeline(config, self._stages, self._catalogue, popular, clock, versions, self._impressions)
         return Api(
-            pipeline=Pipeline(config, self._stages, self._catalogue, popular, clock, versions, self._impressions),
+            pipeline=pipeline,
+            pages=Pages(config, self._reader, self._catalogue, writer, clock, self._impressions),
             writes=Writes(store, self._reader, self._stages["encoder"], encoder, clock, config.limits),
             users=Users(self._reader, interest, clock, release.name, config.evaluation.enabled),
+            evaluations=Evaluations(
+                config.evaluation, config.limits, pipeline.answer, versions, store, self._reader, self._catalogue
+            ),
             reader=self._reader,
             catalogue=self._catalogue,
             permits=Permits(config.limits.permits),

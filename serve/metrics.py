@@ -33,6 +33,7 @@ GENERATED = Counter("attune_generated_total", "Texts by what became of them.", [
 TOKENS = Counter("attune_tokens_total", "Tokens of the language model.", ["kind"])
 EVENTS = Counter("attune_events_total", "Events by what became of them.", ["result"])
 IMPRESSIONS = Counter("attune_impressions_total", "Impressions by what became of them.", ["result"])
+SNAPSHOTS = Counter("attune_snapshots_total", "Rankings kept for next pages, by what became of them.", ["result"])
 IN_FLIGHT = Gauge("attune_in_flight_requests", "Requests holding a permit.", multiprocess_mode="livesum")
 GENERATING = Gauge("attune_generating_texts", "Texts being written right now.", multiprocess_mode="livesum")
 ENGINE_PREFIX_TOKENS = Gauge(

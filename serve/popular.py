@@ -4,7 +4,8 @@ import math
 
 import numpy as np
 
-from interest.catalogue import Catalogue
+from interest.batch import Doubles
+from interest.catalogue import Catalogue, CatalogueView
 from ranking.filters import compile_filter
 from ranking.popularity import WINDOW, Popularity
 from ranking.sources import SOURCES
@@ -21,7 +22,7 @@ class PopularItems:
         self._popularity = popularity
 
     def ranking(self, query: Query) -> Ranking:
-        """At most `query.count` eligible items, none of them excluded by the query."""
+        """At most `query.count` eligible items, none of them excluded; boosters multiply the counts."""
         view = self._catalogue.view()
         counts = self._popularity.counts(query.now, view)
         eligible = view.available.copy()
@@ -32,9 +33,21 @@ class PopularItems:
         if query.filter:
             eligible &= compile_filter(query.filter).mask(view)
         eligible &= ~np.isin(view.keys, query.exclude)
+        if query.given is not None:
+            eligible = view.available & np.isin(view.keys, query.given)
         rows = np.flatnonzero(eligible)
-        order = np.lexsort((view.keys[rows], -counts[rows, -1], -counts[rows, RECENT_WINDOW]))[: query.count]
+        boosted = counts[rows] * _factors(query, view)[rows, None]
+        order = np.lexsort((view.keys[rows], -boosted[:, -1], -boosted[:, RECENT_WINDOW]))[: query.count]
         best = rows[order]
         parts = np.full((len(best), len(SOURCES)), math.nan, dtype=np.float32)
         parts[:, SOURCES.index("popular")] = counts[best, RECENT_WINDOW]
-        return Ranking(view.keys[best], counts[best, RECENT_WINDOW], parts, np.ones(len(best)), (), False, {})
+        scores = boosted[order, RECENT_WINDOW]
+        return Ranking(view.keys[best], scores, parts, np.ones(len(best)), (), False, {})
+
+
+def _factors(query: Query, view: CatalogueView) -> Doubles:
+    """[n_rows]"""
+    factors = np.ones(len(view))
+    for expression, factor in query.boosts:
+        factors[compile_filter(expression).mask(view)] *= factor
+    return factors

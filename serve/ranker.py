@@ -10,13 +10,27 @@ from itertools import pairwise
 import numpy as np
 import numpy.typing as npt
 
-from interest.batch import Doubles, Longs, Tensors, ragged_offsets
+from interest.batch import Doubles, Longs, Tensors, UserRequest, ragged_offsets
 from interest.errors import AttuneError
 from ranking.batch import CandidateRequest, ListWishes, RankedBatch
+from ranking.boosting import Boosts
 from serve.batcher import Batcher
 from serve.metrics import BATCH_SIZE, stage_timer
 
 Stage = Callable[[Tensors], Awaitable[Tensors]]
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a user did, told with the request and stored nowhere; n rows."""
+
+    items: Longs  # item keys
+    types: npt.NDArray[np.int8]  # interest.events.EVENT_CODES
+    at: Doubles  # unix seconds
+    values: Doubles  # NaN where there is none
+
+
+NO_HISTORY = History(np.zeros(0, np.int64), np.zeros(0, np.int8), np.zeros(0), np.zeros(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +47,7 @@ class Exploration:
 class Query:
     """What one request asks of the batch stages; item keys, not ids."""
 
-    user_id: str
+    user_id: str  # "": nobody we know
     count: int
     now: float  # unix seconds, quantised
     as_of: float  # NaN: live
@@ -42,6 +56,9 @@ class Query:
     domain: str = ""
     language: str = ""
     filter: str = ""
+    boosts: tuple[tuple[str, float], ...] = ()  # (filter, factor)
+    given: Longs | None = None  # the candidates themselves, instead of the retriever's
+    history: History = NO_HISTORY
     diversity: float = 0.0
     calibration: float = 0.0
     exploration: Exploration | None = None  # None: this request never explores
@@ -110,12 +127,14 @@ class BatchRanker:
         expires = max(query.expires for query in queries)
         marks = [time.perf_counter()]
         release = np.array([self._release], dtype=object)
-        found = await self._call("interest", {"release": release, **_users(queries)}, marks, expires)
+        found = await self._call("interest", {"release": release, **user_tensors(queries)}, marks, expires)
         users = {name: array for name, array in found.items() if not name.startswith("reply_")}
-        requests = _requests(queries, self._candidates).to_tensors()
+        boosts = _boosts(queries).to_tensors()
+        requests = {**_requests(queries, self._candidates).to_tensors(), **boosts}
         candidates = await self._call("retriever", {"release": release, **users, **requests}, marks, expires)
         wanted = np.array([query.count for query in queries], dtype=np.int64)
-        listed = {"release": release, **users, **candidates, "wanted": wanted, **_wishes(queries).to_tensors()}
+        wishes = _wishes(queries).to_tensors()
+        listed = {"release": release, **users, **candidates, **boosts, **wishes, "wanted": wanted}
         ranked = await self._call("reranker", listed, marks, expires)
         timings = {
             name: round(1000 * (after - before), 3)
@@ -137,15 +156,23 @@ class BatchRanker:
         return answer
 
 
-def _users(queries: Sequence[Query]) -> Tensors:
-    return {
-        "user_id": np.array([query.user_id for query in queries], dtype=object),
-        "now": np.array([query.now for query in queries], dtype=np.float64),
-        "as_of": np.array([query.as_of for query in queries], dtype=np.float64),
-    }
+def user_tensors(queries: Sequence[Query]) -> Tensors:
+    """What the interest stage is asked for these queries."""
+    told = [query.history for query in queries]
+    return UserRequest(
+        user_id=np.array([query.user_id for query in queries], dtype=object),
+        now=np.array([query.now for query in queries], dtype=np.float64),
+        as_of=np.array([query.as_of for query in queries], dtype=np.float64),
+        history_offsets=ragged_offsets([len(history.items) for history in told]),
+        history_item=np.concatenate([history.items for history in told]),
+        history_type=np.concatenate([history.types for history in told]),
+        history_at=np.concatenate([history.at for history in told]),
+        history_value=np.concatenate([history.values for history in told]),
+    ).to_tensors()
 
 
 def _requests(queries: Sequence[Query], candidates: int) -> CandidateRequest:
+    given = [query.exclude[:0] if query.given is None else query.given for query in queries]
     return CandidateRequest(
         count=np.array([max(candidates, query.count) for query in queries], dtype=np.int64),
         created_until=np.array([math.inf if math.isnan(query.as_of) else query.as_of for query in queries]),
@@ -155,6 +182,18 @@ def _requests(queries: Sequence[Query], candidates: int) -> CandidateRequest:
         domain=np.array([query.domain for query in queries], dtype=object),
         language=np.array([query.language for query in queries], dtype=object),
         filter=np.array([query.filter for query in queries], dtype=object),
+        given=np.array([query.given is not None for query in queries], dtype=np.bool_),
+        given_offsets=ragged_offsets([len(keys) for keys in given]),
+        given_item=np.concatenate(given).astype(np.int64),
+    )
+
+
+def _boosts(queries: Sequence[Query]) -> Boosts:
+    every = [boost for query in queries for boost in query.boosts]
+    return Boosts(
+        boost_offsets=ragged_offsets([len(query.boosts) for query in queries]),
+        boost_filter=np.array([expression for expression, _ in every], dtype=object),
+        boost_factor=np.array([factor for _, factor in every], dtype=np.float64),
     )
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from interest.events import EventType
+from ranking.boosting import MAX_FACTOR, MIN_FACTOR
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Name = Annotated[str, StringConstraints(min_length=1, max_length=128)]
@@ -27,8 +28,41 @@ class Generate(Body):
     max_tokens: int | None = Field(None, ge=1, le=1024)
 
 
-class RecommendationRequest(Body):
-    user_id: Id
+class Booster(Body):
+    """Multiplies exp(score) of the items that match: above 1 lifts them, below 1 lowers them, `filter` leaves out."""
+
+    filter: Annotated[str, StringConstraints(min_length=1, max_length=2000)]
+    factor: float = Field(ge=MIN_FACTOR, le=MAX_FACTOR)
+
+
+class HistoryEvent(Body):
+    """What the user did, told with the request: it counts for this reply and is stored nowhere."""
+
+    item_id: Id
+    type: EventType
+    timestamp: float | None = Field(None, ge=0, le=UNIX_SECONDS_MAX)  # None: now
+    value: float | None = None
+
+
+class RankingRequest(Body):
+    """What recommendations and rankings of the caller's own candidates have in common."""
+
+    user_id: Id | None = None  # may be left out only with a history
+    history: list[HistoryEvent] = []  # with one, nothing of the request is stored: no impressions, no next page
+    booster: list[Booster] = []
+    include: list[Include] = []
+    timeout_ms: int | None = Field(None, ge=1)
+    as_of: float | None = Field(None, ge=0, le=UNIX_SECONDS_MAX)
+
+
+class RankRequest(RankingRequest):
+    """Candidates of the caller's choice, all of them ranked for our user, whatever the user saw or hid."""
+
+    item_ids: list[Id] = Field(min_length=1)
+    count: int | None = Field(None, ge=1)  # None: all
+
+
+class RecommendationRequest(RankingRequest):
     count: int = Field(10, ge=1)
     domain: Annotated[str, StringConstraints(max_length=64)] = ""
     language: Language | None = None
@@ -38,10 +72,7 @@ class RecommendationRequest(Body):
     diversity: float = Field(0.0, ge=0, le=1)  # 0: by score alone; 1: as unlike each other as can be
     calibration: float = Field(0.0, ge=0, le=1)  # 1: the list's categories in the proportions of the user's own
     generate: Generate | None = None
-    include: list[Include] = []
-    timeout_ms: int | None = Field(None, ge=1)
     strict_user: bool = False
-    as_of: float | None = Field(None, ge=0, le=UNIX_SECONDS_MAX)
     session_id: Annotated[str, StringConstraints(max_length=256)] = ""
 
 
@@ -83,13 +114,18 @@ class Usage(BaseModel):
 
 class Recommendation(BaseModel):
     id: str
-    user_id: str
+    user_id: str | None = None
     data: list[RecommendedItem]
     tier: Tier
     degraded: list[str] = []
     model_versions: dict[str, str]
     usage: Usage = Usage()
     timings_ms: dict[str, float] | None = None
+    next: str | None = None  # path of the next page, good for half an hour; None (left out) at the end
+
+
+class RankedCandidates(Recommendation):
+    missing: list[str] = []  # ids among the caller's that no item bears, or one that was not there (yet, any more)
 
 
 class RecommendationBatch(BaseModel):

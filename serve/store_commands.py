@@ -10,7 +10,7 @@ from interest.batch import Floats, Tensors
 from interest.errors import AttuneError
 from interest.events import Event, InterestEdit
 from interest.items import Item
-from interest.store.protocol import AppendResult, ErasureReceipt, Impression, PutResult
+from interest.store.protocol import AppendResult, ErasureReceipt, EvaluationRecord, Impression, PutResult, Snapshot
 from serve.ranker import Stage
 
 
@@ -43,9 +43,14 @@ class EraseUser(msgspec.Struct, tag=True, frozen=True):
 
 class LogImpressions(msgspec.Struct, tag=True, frozen=True):
     impressions: list[Impression]
+    snapshots: list[Snapshot] = []  # of the rankings that the impressions are the first page of
 
 
-Command = Append | PutItems | SetEmbeddings | DeleteItems | EraseUser | LogImpressions
+class PutEvaluation(msgspec.Struct, tag=True, frozen=True):
+    record: EvaluationRecord
+
+
+Command = Append | PutItems | SetEmbeddings | DeleteItems | EraseUser | LogImpressions | PutEvaluation
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -90,8 +95,11 @@ class StoreClient:
     async def erase_user(self, user_id: str) -> ErasureReceipt:
         return msgspec.msgpack.decode(await self._send(EraseUser(user_id)), type=ErasureReceipt)
 
-    async def log_impressions(self, impressions: Sequence[Impression]) -> None:
-        await self._send(LogImpressions(list(impressions)))
+    async def log_impressions(self, impressions: Sequence[Impression], snapshots: Sequence[Snapshot] = ()) -> None:
+        await self._send(LogImpressions(list(impressions), list(snapshots)))
+
+    async def put_evaluation(self, record: EvaluationRecord) -> None:
+        await self._send(PutEvaluation(record))
 
     async def _send(self, command: Command) -> msgspec.Raw:
         answers = await self._stage({"command": np.array([msgspec.msgpack.encode(command)], dtype=object)})

@@ -8,7 +8,7 @@ import numpy as np
 from interest.clock import Clock
 from interest.errors import InvalidRequest, NotFound
 from interest.store.protocol import StoreReader
-from serve.ranker import Stage
+from serve.ranker import Query, Stage, user_tensors
 from serve.schema import InterestsView, InterestView, UserView
 
 RECENT_EVENTS = 20
@@ -41,14 +41,9 @@ class Users:
         if as_of is not None and not self._evaluation:
             raise InvalidRequest("as_of: accepted only when evaluation is enabled", "as_of")
         now = self._clock.quantised(self._clock.now()) if as_of is None else as_of
-        found = await self._interest(
-            {
-                "release": np.array([self._release], dtype=object),
-                "user_id": np.array([user_id], dtype=object),
-                "now": np.array([now]),
-                "as_of": np.array([math.nan if as_of is None else as_of]),
-            }
-        )
+        query = Query(user_id, 0, now, math.nan if as_of is None else as_of, False, np.empty(0, dtype=np.int64))
+        release = np.array([self._release], dtype=object)
+        found = await self._interest({"release": release, **user_tensors([query])})
         events = await asyncio.to_thread(self._reader.events_of, user_id, RECENT_EVENTS)
         return InterestsView(
             user_id=user_id,

@@ -1,22 +1,36 @@
 """Stage 5: one call to the generator for the items of one request, in that request's own context."""
 
 import asyncio
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
 
 from interest.errors import AttuneError
 from interest.items import Item
+from serve.admission import Deadline
 from serve.config import GenerationConfig
 from serve.generation.generator import GeneratedText
 from serve.generation.prompt import GenerationTask, ItemFacts, Language
 from serve.metrics import GENERATED, TOKENS, stage_timer
 from serve.ranker import Stage
-from serve.schema import Generate
+from serve.replies import content, usage
+from serve.schema import Generate, GeneratedContent, Usage
 
 REPLY_MARGIN_S = 0.02  # kept back for the way home
 Interests = Sequence[tuple[str, str, float, bool]]  # (kind, name, weight, declared)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of the texts of one request; `missing` whether one is that was asked for."""
+
+    contents: Sequence[GeneratedContent | None]  # one an item
+    usage: Usage = field(default_factory=Usage)
+    missing: bool = False
+    timings_ms: Mapping[str, float] = field(default_factory=dict)  # empty when no text was asked for
 
 
 class ContentWriter:
@@ -25,6 +39,23 @@ class ContentWriter:
     def __init__(self, stage: Stage, config: GenerationConfig) -> None:
         self._stage = stage
         self._config = config
+
+    async def written(
+        self, generate: Generate | None, interests: Interests, items: Sequence[Item], deadline: Deadline
+    ) -> Written:
+        """One text an item, as far as the generator gives them in time; nothing when none was asked for."""
+        if generate is None:
+            return Written([None] * len(items))
+        start = time.perf_counter()
+        texts: Sequence[GeneratedText | None] = [None] * len(items)
+        if items and self._config.enabled:
+            texts = await self.write(items, interests, generate, deadline.remaining_s())
+        contents = [
+            content(text, generate.content_type, self.language(item, generate)) if text else None
+            for item, text in zip(items, texts, strict=True)
+        ]
+        timings = {"generate": round(1000 * (time.perf_counter() - start), 3)}
+        return Written(contents, usage(texts), None in contents, timings)
 
     async def write(
         self, items: Sequence[Item], interests: Interests, generate: Generate, remaining_s: float
@@ -41,7 +72,8 @@ class ContentWriter:
         }
         try:
             with stage_timer("generator"):
-                answer = await asyncio.wait_for(self._stage(tensors), remaining_s)
+                async with asyncio.timeout(remaining_s):
+                    answer = await self._stage(tensors)
         except (TimeoutError, AttuneError):
             return [None] * len(items)
         texts = [msgspec.json.decode(body, type=GeneratedText | None) for body in answer["text"]]

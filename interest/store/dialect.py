@@ -39,6 +39,14 @@ def insert_new(connection: Connection, table: Table) -> Insert:
     return build(table).on_conflict_do_nothing()
 
 
+def insert_or_replace(connection: Connection, table: Table) -> Insert:
+    """An insert that takes the place of a row with the same primary key."""
+    build = sqlite.insert if connection.dialect.name == "sqlite" else postgresql.insert
+    insert = build(table)
+    rest = {column.name: insert.excluded[column.name] for column in table.c if not column.primary_key}
+    return insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=rest)
+
+
 def _engine(url: URL, pragmas: tuple[str, ...], begin: str) -> Engine:
     if url.get_backend_name() != "sqlite":
         return create_engine(url)

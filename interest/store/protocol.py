@@ -82,6 +82,26 @@ class Impression:
     source: str = ""  # model | template | ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """A whole ranking as it was made for one recommendation, for the pages after the first. Times: the wall clock's."""
+
+    recommendation_id: str
+    user_id: str
+    requested_at: float  # an erasure after it takes the snapshot along
+    expires_at: float
+    body: bytes  # packed by whoever made the ranking
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationRecord:
+    """Where one evaluation stands; whoever computes it shows by `heartbeat_at` that it still does."""
+
+    evaluation_id: str
+    heartbeat_at: float  # unix seconds of the wall clock
+    body: str  # JSON
+
+
 class StoreReader(Protocol):
     """Reads committed state directly from SQL; any process may hold one. Thread-safe."""
 
@@ -96,6 +116,12 @@ class StoreReader(Protocol):
 
     def impressions_of(self, recommendation_id: str) -> list[Impression]:
         """What one recommendation showed, by position; empty when it is unknown."""
+
+    def ranking_snapshot(self, recommendation_id: str) -> Snapshot | None:
+        """The ranking behind one recommendation; None when it is unknown or deleted. May have expired."""
+
+    def evaluation(self, evaluation_id: str) -> EvaluationRecord | None:
+        """The newest record of one evaluation; None when it is unknown."""
 
     def last_impression_at(self) -> float | None:
         """Time of the newest impression by the server's clock, unix seconds; None when nothing was shown yet."""
@@ -173,6 +199,12 @@ class StoreWriter(Protocol):
 
     def log_impressions(self, impressions: Sequence[Impression]) -> None:
         """Write down what was shown, except to users erased since they asked."""
+
+    def keep_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
+        """Keep rankings, except of users erased since they asked; deletes those that have expired by now."""
+
+    def put_evaluation(self, record: EvaluationRecord) -> None:
+        """Insert or replace."""
 
     def set_wanted_release(self, name: str) -> int: ...
 

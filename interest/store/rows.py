@@ -1,6 +1,7 @@
 """Between records and rows: what a row of each table holds, and the hash that tells a repeat from a conflict."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -12,7 +13,7 @@ from sqlalchemy import Row
 from interest.events import EVENT_CODES, EVENT_TYPES, Event, Facet, InterestEdit
 from interest.fold import EventRows
 from interest.items import Item
-from interest.store.protocol import Impression, ItemChange
+from interest.store.protocol import EvaluationRecord, Impression, ItemChange, Snapshot
 
 Values = dict[str, Any]
 Entry = TypeVar("Entry")
@@ -137,12 +138,21 @@ def embedding_bytes(vector: npt.NDArray[np.float32]) -> bytes:
     return vector.astype("<f4", copy=False).tobytes()
 
 
-def impression_values(impression: Impression) -> Values:
-    return {name: getattr(impression, name) for name in Impression.__dataclass_fields__}
+def fields_of(record: Impression | Snapshot | EvaluationRecord) -> Values:
+    """Of records whose table has a column for each field, and no other."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def impression_of(row: Row[Any]) -> Impression:
     return Impression(**row._mapping)
+
+
+def snapshot_of(row: Row[Any]) -> Snapshot:
+    return Snapshot(**row._mapping)
+
+
+def evaluation_of(row: Row[Any]) -> EvaluationRecord:
+    return EvaluationRecord(**row._mapping)
 
 
 def _digest(told: object) -> bytes:

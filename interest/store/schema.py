@@ -19,7 +19,7 @@ from sqlalchemy import (
     Text,
 )
 
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION = "3"
 
 metadata = MetaData()
 _Key = BigInteger().with_variant(Integer, "sqlite")  # SQLite's own row number is an INTEGER PRIMARY KEY
@@ -119,4 +119,24 @@ impressions = Table(
     Column("text", Text, nullable=False),
     Column("source", String, nullable=False),
     Index("impressions_by_user", "user_id"),
+)
+
+snapshots = Table(  # of whole rankings, for the pages after the first; rows are deleted once they have expired
+    "snapshots",
+    metadata,
+    Column("recommendation_id", String, primary_key=True),
+    Column("user_id", String, nullable=False),
+    Column("requested_at", Double, nullable=False),  # unix seconds of the wall clock
+    Column("expires_at", Double, nullable=False),  # unix seconds of the wall clock
+    Column("body", LargeBinary, nullable=False),  # serve.snapshots
+    Index("snapshots_by_user", "user_id"),
+    Index("snapshots_by_expiry", "expires_at"),
+)
+
+evaluations = Table(
+    "evaluations",
+    metadata,
+    Column("evaluation_id", String, primary_key=True),
+    Column("heartbeat_at", Double, nullable=False),  # unix seconds of the wall clock, from whoever computes it
+    Column("body", Text, nullable=False),  # JSON: how far it is, or what came out; serve.evaluations
 )

@@ -1,18 +1,21 @@
 """Erasure: everything about a user goes; of their records only keyed hashes of the ids stay."""
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 from sqlalchemy import Column, delete, func, insert, select
 
 from interest.store.dialect import insert_new
-from interest.store.protocol import ErasureReceipt, Impression
+from interest.store.protocol import ErasureReceipt, Impression, Snapshot
 from interest.store.rows import chunks
-from interest.store.schema import edits, erased_ids, erasures, events, impressions, users
+from interest.store.schema import edits, erased_ids, erasures, events, impressions, snapshots, users
 from interest.store.transaction import Transaction
+
+Asked = TypeVar("Asked", Impression, Snapshot)
 
 
 def erase_user(transaction: Transaction, user_id: str, erased_at: float) -> ErasureReceipt:
-    """Remove events, edits, profile and impressions, and log that it happened. `erased_at`: unix seconds."""
+    """Remove events, edits, profile, impressions and snapshots, and log that it happened. `erased_at`: unix seconds."""
     connection = transaction.connection
     user_key = connection.execute(select(users.c.user_key).where(users.c.user_id == user_id)).scalar()
     event_count = edit_count = 0
@@ -21,6 +24,7 @@ def erase_user(transaction: Transaction, user_id: str, erased_at: float) -> Eras
         edit_count = _bury(transaction, "edit", edits.c.record_id, edits.c.user_key, user_key)
         connection.execute(delete(users).where(users.c.user_key == user_key))
     shown = connection.execute(delete(impressions).where(impressions.c.user_id == user_id)).rowcount
+    connection.execute(delete(snapshots).where(snapshots.c.user_id == user_id))
     (seq,) = transaction.next_seqs(1)
     receipt = ErasureReceipt(
         receipt_id=f"era_{transaction.keyed_hash('receipt', str(seq)).hex()}",
@@ -41,8 +45,8 @@ def erase_user(transaction: Transaction, user_id: str, erased_at: float) -> Eras
     return receipt
 
 
-def not_erased(transaction: Transaction, shown: Sequence[Impression]) -> list[Impression]:
-    """Without what users asked for before they were erased: such impressions were still on their way."""
+def not_erased(transaction: Transaction, shown: Sequence[Asked]) -> list[Asked]:
+    """Without what users asked for before they were erased: it was still on its way."""
     hashes = {transaction.keyed_hash("user", user_id): user_id for user_id in {one.user_id for one in shown}}
     erased_at: dict[str, float] = {}
     for part in chunks(list(hashes)):

@@ -12,9 +12,9 @@ from interest.events import EVENT_CODES, Event, EventType
 from interest.items import Item
 from interest.profile import InterestProfile, empty_profile
 from interest.profile_codec import decode
-from interest.store.protocol import EventColumns, Impression, ItemChange
-from interest.store.rows import change_of, chunks, event_of, impression_of, item_of
-from interest.store.schema import embeddings, events, impressions, items, meta, users
+from interest.store.protocol import EvaluationRecord, EventColumns, Impression, ItemChange, Snapshot
+from interest.store.rows import change_of, chunks, evaluation_of, event_of, impression_of, item_of, snapshot_of
+from interest.store.schema import embeddings, evaluations, events, impressions, items, meta, snapshots, users
 from interest.store.sql_history import profiles_as_of, user_keys
 from interest.store.transaction import check_schema, stored_counters
 
@@ -27,6 +27,8 @@ _CHANGES = (
     .order_by(items.c.seq)
     .limit(bindparam("most"))
 )
+_SNAPSHOT = select(snapshots).where(snapshots.c.recommendation_id == bindparam("of_recommendation"))
+_EVALUATION = select(evaluations).where(evaluations.c.evaluation_id == bindparam("wanted"))
 _COLUMNS = (
     select(events.c.seq, events.c.user_key, events.c.item_key, events.c.event_type, events.c.timestamp, events.c.value)
     .where(events.c.seq > bindparam("after"))
@@ -107,6 +109,16 @@ class SqlReader:
         with self._snapshot() as connection:
             rows = connection.execute(_IMPRESSIONS_OF, {"of_recommendation": recommendation_id}).all()
         return [impression_of(row) for row in rows]
+
+    def ranking_snapshot(self, recommendation_id: str) -> Snapshot | None:
+        with self._snapshot() as connection:
+            row = connection.execute(_SNAPSHOT, {"of_recommendation": recommendation_id}).one_or_none()
+        return None if row is None else snapshot_of(row)
+
+    def evaluation(self, evaluation_id: str) -> EvaluationRecord | None:
+        with self._snapshot() as connection:
+            row = connection.execute(_EVALUATION, {"wanted": evaluation_id}).one_or_none()
+        return None if row is None else evaluation_of(row)
 
     def last_impression_at(self) -> float | None:
         with self._snapshot() as connection:

@@ -6,15 +6,17 @@ from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Engine
+from sqlalchemy import Engine, delete
 
 from interest.events import Record
 from interest.items import Item
 from interest.store import sql_erasure, sql_items, sql_log
-from interest.store.dialect import insert_new
-from interest.store.protocol import AppendResult, ErasureReceipt, Impression, PutResult
-from interest.store.rows import impression_values
+from interest.store.dialect import insert_new, insert_or_replace
+from interest.store.protocol import AppendResult, ErasureReceipt, EvaluationRecord, Impression, PutResult, Snapshot
+from interest.store.rows import fields_of
+from interest.store.schema import evaluations
 from interest.store.schema import impressions as impressions_table
+from interest.store.schema import snapshots as snapshots_table
 from interest.store.transaction import Transaction, create_schema
 
 
@@ -84,7 +86,20 @@ class SqlWriter:
             kept = sql_erasure.not_erased(transaction, impressions)
             if kept:
                 insert = insert_new(transaction.connection, impressions_table)
-                transaction.connection.execute(insert, [impression_values(shown) for shown in kept])
+                transaction.connection.execute(insert, [fields_of(shown) for shown in kept])
+
+    def keep_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
+        with self._scope() as transaction:
+            connection = transaction.connection
+            connection.execute(delete(snapshots_table).where(snapshots_table.c.expires_at < self._wall()))
+            kept = sql_erasure.not_erased(transaction, snapshots)
+            if kept:
+                connection.execute(insert_new(connection, snapshots_table), [fields_of(one) for one in kept])
+
+    def put_evaluation(self, record: EvaluationRecord) -> None:
+        with self._scope() as transaction:
+            connection = transaction.connection
+            connection.execute(insert_or_replace(connection, evaluations), fields_of(record))
 
     def set_wanted_release(self, name: str) -> int:
         with self._scope() as transaction:

@@ -101,8 +101,11 @@ def stored_counters(connection: Connection, lock: bool = False) -> Counters:
 def create_schema(engine: Engine) -> bytes:
     """Make the tables where they are missing; returns this database's hash key.
 
-    Raises `InvalidConfig` when another version of the program made them.
+    Raises `InvalidConfig` when another version of the program made them, and adds none to those then.
     """
+    with engine.begin() as connection:
+        if engine.dialect.has_table(connection, meta.name):
+            _refuse_other(connection.execute(_GET, {"wanted": "schema_version"}).scalar() or SCHEMA_VERSION)
     metadata.create_all(engine)
     with engine.begin() as connection:
         first = {"counters": msgspec.json.encode(Counters()).decode(), "hash_key": secrets.token_hex(32)}
@@ -114,6 +117,9 @@ def create_schema(engine: Engine) -> bytes:
 
 def check_schema(connection: Connection) -> None:
     """Raises `InvalidConfig` unless the tables are of this program's version."""
-    version = connection.execute(_GET, {"wanted": "schema_version"}).scalar()
+    _refuse_other(connection.execute(_GET, {"wanted": "schema_version"}).scalar())
+
+
+def _refuse_other(version: str | None) -> None:
     if version != SCHEMA_VERSION:
         raise InvalidConfig(f"store: its tables are of version {version}, this program needs version {SCHEMA_VERSION}")

@@ -16,7 +16,7 @@ from rich.table import Table
 from interest.batch import ragged_offsets
 from interest.errors import AttuneError, InvalidConfig
 from interest.store.open import open_reader
-from ranking.evaluation import Metrics, ranking_metrics
+from ranking.evaluation import Metrics, metrics_of_ids
 from ranking.offline import evaluate_offline, load_stages
 from ranking.release import ModelRepository
 from ranking.tasks import Task, shared_tasks
@@ -90,7 +90,7 @@ async def evaluate_http(url: str, task: Task, count: Callable[[str, int, int | N
     async with httpx.AsyncClient(timeout=120) as client:
         asked = (ask(client, user_id, float(at)) for user_id, at in zip(task.user_ids, task.as_of, strict=True))
         rankings = await asyncio.gather(*asked)
-    return _metrics(task, rankings)
+    return metrics_of_ids(rankings, task.relevant_offsets, task.relevant_ids, K)
 
 
 def _items(user_id: str, answer: httpx.Response) -> list[str]:
@@ -102,16 +102,6 @@ def _items(user_id: str, answer: httpx.Response) -> list[str]:
             f"user {user_id}: degraded ({reply['tier']}, {reply['degraded']}): not what should be measured"
         )
     return [item["item_id"] for item in reply["data"]]
-
-
-def _metrics(task: Task, rankings: Sequence[Sequence[str]]) -> Metrics:
-    """Ids become numbers of this evaluation's own; -1 fills short replies."""
-    numbers: dict[str, int] = {}
-    relevant = np.array([numbers.setdefault(i, len(numbers)) for i in task.relevant_ids], dtype=np.int64)
-    ranked = np.full((len(rankings), K), -1, dtype=np.int64)
-    for row, ids in enumerate(rankings):
-        ranked[row, : len(ids)] = [numbers.setdefault(i, len(numbers)) for i in ids]
-    return ranking_metrics(ranked, task.relevant_offsets, relevant, K)
 
 
 def _first(task: Task, users: int | None) -> Task:

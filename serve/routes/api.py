@@ -10,7 +10,9 @@ from interest.errors import DeadlineExceeded
 from interest.store.protocol import StoreReader
 from serve.admission import Permits
 from serve.config import Limits
+from serve.evaluations import Evaluations
 from serve.metrics import IN_FLIGHT
+from serve.paging import Pages
 from serve.pipeline import Pipeline
 from serve.users import Users
 from serve.writes import Writes
@@ -29,8 +31,10 @@ class Api:
     """Everything the routes call."""
 
     pipeline: Pipeline
+    pages: Pages
     writes: Writes
     users: Users
+    evaluations: Evaluations
     reader: StoreReader
     catalogue: Catalogue
     permits: Permits

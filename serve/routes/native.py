@@ -26,6 +26,7 @@ from serve.schema import (
     ItemsAccepted,
     ItemsBody,
     ItemView,
+    RankRequest,
     Recommendation,
     RecommendationBatch,
     RecommendationRequest,
@@ -45,7 +46,7 @@ OneOrManyEvents = Annotated[
 ]
 ERRORS: dict[int | str, dict[str, Any]] = {
     status: {"model": ErrorEnvelope, "description": "error"}
-    for status in (400, 404, 408, 409, 413, 415, 422, 429, 500, 503)
+    for status in (400, 404, 408, 409, 410, 413, 415, 422, 429, 500, 503)
 }
 
 
@@ -69,7 +70,7 @@ def _add_recommendations(router: APIRouter, api: Api) -> None:
     @router.post("/v1/recommendations", response_model=Recommendation)
     async def recommend(body: RecommendationRequest, timeout_ms: TimeoutHeader = None) -> Response:
         with api.permits.hold(), metrics.IN_FLIGHT.track_inprogress():
-            return reply(await api.pipeline.recommend(_with_timeout(body, timeout_ms)))
+            return reply(await api.pipeline.recommend(with_timeout(body, timeout_ms)))
 
     @router.post("/v1/recommendations:batch", response_model=RecommendationBatch)
     async def recommend_batch(body: BatchRequest, timeout_ms: TimeoutHeader = None) -> Response:
@@ -78,7 +79,7 @@ def _add_recommendations(router: APIRouter, api: Api) -> None:
         if len(body.requests) > limit:
             raise InvalidRequest(f"requests: {len(body.requests)} users, at most {limit}", "requests")
         with api.permits.hold(math.ceil(len(body.requests) / USERS_PER_PERMIT)), metrics.IN_FLIGHT.track_inprogress():
-            requests = [_with_timeout(one, timeout_ms) for one in body.requests]
+            requests = [with_timeout(one, timeout_ms) for one in body.requests]
             return reply(RecommendationBatch(data=await api.pipeline.recommend_all(requests)))
 
     @router.post("/v1/generations", response_model=Generation)
@@ -86,7 +87,7 @@ def _add_recommendations(router: APIRouter, api: Api) -> None:
         if len(body.item_ids) > api.limits.max_count:
             raise InvalidRequest(f"item_ids: {len(body.item_ids)} ids, at most {api.limits.max_count}", "item_ids")
         with api.permits.hold(), metrics.IN_FLIGHT.track_inprogress():
-            return reply(await api.pipeline.generate(_with_timeout(body, timeout_ms)))
+            return reply(await api.pipeline.generate(with_timeout(body, timeout_ms)))
 
 
 def _add_events(router: APIRouter, api: Api) -> None:
@@ -195,10 +196,10 @@ def _add_operations(router: APIRouter, api: Api) -> None:
         return Response(await asyncio.to_thread(metrics.render), media_type=metrics.CONTENT_TYPE)
 
 
-Timed = TypeVar("Timed", RecommendationRequest, GenerationRequest)
+Timed = TypeVar("Timed", RecommendationRequest, GenerationRequest, RankRequest)
 
 
-def _with_timeout(body: Timed, timeout_ms: int | None) -> Timed:
+def with_timeout(body: Timed, timeout_ms: int | None) -> Timed:
     """The shorter of the body's and the header's timeout."""
     if timeout_ms is None or (body.timeout_ms is not None and body.timeout_ms <= timeout_ms):
         return body

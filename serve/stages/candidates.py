@@ -5,11 +5,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interest.batch import Tensors, UserBatch
+from interest.batch import Tensors, UserBatch, UserRequest
+from interest.fold import with_history
 from interest.lookup import InterestLookup
 from interest.profile import InterestProfile
 from interest.store.protocol import EventColumns, ItemChange
 from ranking.batch import CandidateBatch, CandidateRequest, ListWishes
+from ranking.boosting import Boosts
 from ranking.item_statistics import ItemStatistics
 from ranking.model_retriever import make_retriever
 from ranking.retriever import Retriever
@@ -33,9 +35,9 @@ class InterestStage(ReleaseReplica):
 
     def _infer(self, tensors: Tensors) -> Tensors:
         assert self._lookup is not None
-        now = tensors["now"]
-        profiles = self._profiles(tensors["user_id"].tolist(), tensors["as_of"])
-        users = self._lookup.lookup(profiles, now)
+        asked = UserRequest.from_tensors(tensors)
+        profiles = with_history(self._profiles(asked.user_id.tolist(), asked.as_of), asked)
+        users = self._lookup.lookup(profiles, asked.now)
         readable = self._lookup.readable(profiles, users, READABLE_INTERESTS)
         interests = np.empty(len(profiles), dtype=object)
         interests[:] = [tuple((f.kind, f.name, weight, declared) for f, weight, declared in row) for row in readable]
@@ -85,7 +87,7 @@ class RetrieverStage(ReleaseReplica):
     def _infer(self, tensors: Tensors) -> Tensors:
         assert self._retriever is not None
         users, requests = UserBatch.from_tensors(tensors), CandidateRequest.from_tensors(tensors)
-        return self._retriever.retrieve(users, requests).to_tensors()
+        return self._retriever.retrieve(users, requests, Boosts.from_tensors(tensors)).to_tensors()
 
     def _apply_all(self, changes: Sequence[ItemChange], events: EventColumns | None) -> None:
         if self._retriever is None:
@@ -114,5 +116,6 @@ class RerankerStage(ReleaseReplica):
 
     def _infer(self, tensors: Tensors) -> Tensors:
         users, candidates = UserBatch.from_tensors(tensors), CandidateBatch.from_tensors(tensors)
-        wishes, view = ListWishes.from_tensors(tensors), self.catalogue.view()
-        return self._reranker.rank(users, candidates, tensors["wanted"], view, wishes).to_tensors()
+        wishes, boosts = ListWishes.from_tensors(tensors), Boosts.from_tensors(tensors)
+        view = self.catalogue.view()
+        return self._reranker.rank(users, candidates, tensors["wanted"], view, wishes, boosts).to_tensors()

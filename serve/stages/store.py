@@ -19,6 +19,7 @@ from serve.store_commands import (
     DeleteItems,
     EraseUser,
     LogImpressions,
+    PutEvaluation,
     PutItems,
     SetEmbeddings,
     tensors_of,
@@ -79,6 +80,10 @@ def _apply(writer: StoreWriter, command: Command) -> object:
         return writer.delete_items(command.item_ids)
     if isinstance(command, EraseUser):
         return writer.erase_user(command.user_id)
+    if isinstance(command, PutEvaluation):
+        writer.put_evaluation(command.record)
+        return None
     assert isinstance(command, LogImpressions)
     writer.log_impressions(command.impressions)
+    writer.keep_snapshots(command.snapshots)
     return None

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -11,14 +12,16 @@ import pytest_asyncio
 
 from interest.batch import Tensors
 from interest.errors import WrongRelease
+from interest.events import EVENT_CODES, EventType
 from serve.config import STAGES
 from serve.generation.prompt import GenerationTask, ItemFacts
 from serve.model import Model
-from serve.ranker import Query, _requests, _users, _wishes
+from serve.ranker import Exploration, History, Query, _boosts, _requests, _wishes, user_tensors
 from serve.store_commands import Append, DeleteItems
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
+PURCHASE = EVENT_CODES[EventType.PURCHASE]
 RELEASED = ("interest", "retriever", "reranker")
 
 
@@ -30,7 +33,13 @@ async def models(module_server: Any) -> AsyncIterator[dict[str, Model]]:
 def queries(home: Any, count: int) -> list[Query]:
     users = sorted({event.user_id for event in home.world.events})[:count]
     nothing = np.empty(0, dtype=np.int64)
-    return [Query(user, 5, home.world.end, math.nan, False, nothing) for user in users]
+    asked = [Query(user, 5, home.world.end, math.nan, False, nothing) for user in users]
+    asked[0] = replace(asked[0], boosts=(("price < 50", 3.0), ('language == "en"', 0.5)), diversity=0.5)
+    asked[0] = replace(asked[0], calibration=0.5, exploration=Exploration(0.9, 1, 20, 4))
+    bought = History(np.array([1, 2]), np.full(2, PURCHASE, np.int8), np.full(2, home.world.end), np.full(2, np.nan))
+    asked[1:2] = [replace(query, history=bought) for query in asked[1:2]]
+    asked[2:3] = [replace(query, given=np.array([7, 3, 5])) for query in asked[2:3]]
+    return asked
 
 
 async def inputs(stage: str, models: dict[str, Model], server: Any, home: Any, rows: int) -> Tensors:
@@ -49,15 +58,16 @@ async def inputs(stage: str, models: dict[str, Model], server: Any, home: Any, r
         }
     release = {"release": np.array([server.config.release], dtype=object)}
     asked = queries(home, rows)
-    batch = {**release, **_users(asked)}
+    batch = {**release, **user_tensors(asked)}
     if stage == "interest":
         return batch
     users = {k: v for k, v in (await models["interest"].infer(batch)).items() if not k.startswith("reply_")}
-    batch = {**release, **users, **_requests(asked, 50).to_tensors()}
+    batch = {**release, **users, **_requests(asked, 50).to_tensors(), **_boosts(asked).to_tensors()}
     if stage == "retriever":
         return batch
     candidates = await models["retriever"].infer(batch)
-    return {**release, **users, **candidates, "wanted": np.full(rows, 5), **_wishes(asked).to_tensors()}
+    asks = {**_boosts(asked).to_tensors(), **_wishes(asked).to_tensors()}
+    return {**release, **users, **candidates, **asks, "wanted": np.full(rows, 5)}
 
 
 def rows_of(stage: str, answer: Tensors) -> int:
@@ -101,6 +111,7 @@ async def test_a_batch_of_another_release_is_refused(
 async def test_a_row_is_answered_the_same_alone_and_in_company(
     models: dict[str, Model], server: Any, home: Any, stage: str
 ) -> None:
+    """In company of a request with a history and one that gives its candidates; its own has boosters and wishes."""
     together = await models[stage].infer(await inputs(stage, models, server, home, 6))
     alone = await models[stage].infer(await inputs(stage, models, server, home, 1))
     for name, array in alone.items():

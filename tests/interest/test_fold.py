@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from interest.batch import UserRequest
 from interest.events import EVENT_CODES, EventType, Facet, InterestEdit
-from interest.fold import FoldEvent, FoldRecord, fold
+from interest.fold import FoldEvent, FoldRecord, fold, with_history
 from interest.profile import HALF_LIVES_S, InterestProfile, declared_interests, empty_profile
 from interest.profile_codec import decode, encode
 
@@ -142,3 +143,25 @@ def test_a_late_edit_does_not_undo_a_newer_one() -> None:
 def test_a_take_back_holds_against_an_older_declaration_that_comes_later() -> None:
     taken = fold(empty_profile("u"), [named(1, (1.4e9, ((TEA, None),), False))])
     assert declared_interests(fold(taken, [named(0, (1.3e9, ((TEA, 0.5),), False))])) == {}
+
+
+def test_a_requests_own_history_counts_as_if_it_were_in_the_log_and_only_for_that_request() -> None:
+    held = [FoldEvent(1, PURCHASE, 1.3e9), FoldEvent(2, 0, 1.3e9 + 5)]
+    told = [FoldEvent(2, PURCHASE, 1.3e9 + 9, 2.0), FoldEvent(3, 0, 1.3e9 + 8), FoldEvent(2, 0, 1.3e9 + 7)]
+    known = fold(empty_profile("known"), held)
+    profiles = [empty_profile(""), known, known]
+    asked = UserRequest(
+        user_id=np.array(["", "known", "known"], dtype=object),
+        now=np.full(3, 1.4e9),
+        as_of=np.full(3, np.nan),
+        history_offsets=np.array([0, 3, 3, 6]),
+        history_item=np.array([event.item_key for event in told] * 2),
+        history_type=np.array([event.event_type for event in told] * 2, dtype=np.int8),
+        history_at=np.array([event.timestamp for event in told] * 2),
+        history_value=np.array([np.nan if event.value is None else event.value for event in told] * 2),
+    )
+    folded = with_history(profiles, asked)
+    assert_same(folded[0], fold(empty_profile(""), told))
+    assert folded[1] is known
+    assert_same(folded[2], fold(empty_profile("known"), held + told))
+    assert known.events == 2

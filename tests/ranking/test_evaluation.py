@@ -5,7 +5,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from interest.batch import Longs, ragged_offsets
-from ranking.evaluation import padded_ranking, ranking_metrics
+from ranking.evaluation import coverage_of_ids, metrics_of_ids, padded_ranking, ranking_metrics
 
 
 def test_known_answers_for_three_users() -> None:
@@ -62,3 +62,18 @@ def slow_ndcg(ranked: Longs, relevant: Longs, k: int) -> float:
     wanted = set(relevant.tolist())
     gain = sum(1 / np.log2(place + 2) for place, item in enumerate(ranked[:k].tolist()) if item in wanted)
     return float(gain / sum(1 / np.log2(place + 2) for place in range(min(k, len(wanted)))))
+
+
+def test_metrics_of_ids_are_those_of_keys_and_unknown_relevant_items_are_never_found() -> None:
+    rankings, relevant = [["a", "b", "c"], ["c"], []], ["b", "z", "a", "b"]
+    found = metrics_of_ids(rankings, np.array([0, 2, 3, 4]), relevant, k=2)
+    keys = np.array([[0, 1], [2, -1], [-1, -1]])
+    expected = ranking_metrics(keys, np.array([0, 2, 3, 4]), np.array([1, 9, 0, 1]), k=2)
+    assert found.means() == expected.means()
+    assert_array_equal(found.recall, [0.5, 0.0, 0.0])
+
+
+def test_coverage_is_the_share_of_items_that_anybody_is_shown() -> None:
+    assert coverage_of_ids([["a", "b"], ["b", "c"], []], 12) == 0.25
+    assert coverage_of_ids([["a", "b"]], 1) == 1.0  # the catalogue shrank meanwhile
+    assert coverage_of_ids([], 0) == 0.0

@@ -50,6 +50,17 @@ def test_lists_come_by_position_and_apart_even_within_an_instant() -> None:
     assert [[one.item_id for one in part] for part in lists_of(mixed)] == [["a", "b"], ["c", "d"]]
 
 
+def test_pages_of_one_list_belong_together_whenever_they_were_shown() -> None:
+    pages = [shown("r1", 1, "a"), shown("r2", 1, "c", at=AT + 1), shown("r1", 2, "b", at=AT + 2)]
+    assert [[one.item_id for one in part] for part in lists_of(pages)] == [["a", "b"], ["c"]]
+
+
+def test_a_list_ends_where_the_log_does_not_know_what_stood_above() -> None:
+    skipped = [shown("r1", 1, "a"), shown("r1", 3, "c"), shown("r1", 4, "d")]
+    headless = [shown("r2", 2, "f"), shown("r2", 3, "g")]
+    assert [[one.item_id for one in part] for part in lists_of([*headless, *skipped])] == [["a"]]
+
+
 def test_the_target_takes_its_best_item_that_is_not_above() -> None:
     assert _choices(["a", "b", "c"], ["b", "x", "a", "c"]) == ["a", "a", "a", "c"]
     assert _choices(["a"], ["a", "x"]) == ["a", ""]

@@ -124,6 +124,30 @@ def test_muted_items_are_never_drawn(catalogue: Catalogue) -> None:
     assert set((found.rows % EACH).tolist()) <= set(plain[:15].tolist())
 
 
+@pytest.mark.parametrize("depth", [12, EACH])
+def test_a_longer_list_begins_like_a_shorter_one_whatever_is_wished(catalogue: Catalogue, depth: int) -> None:
+    wishes = replace(exploring(USERS, 0.5, 0.6, depth), calibration=np.full(USERS, 0.3))
+    longest = listed(catalogue, wishes, count=EACH)
+    for count in (1, 3, 10, 25):
+        shorter = listed(catalogue, wishes, count=count)
+        for name in ("rows", "propensity"):
+            whole, part = getattr(longest, name), getattr(shorter, name)
+            assert_array_equal(whole.reshape(USERS, EACH)[:, :count].ravel(), part)
+
+
+def test_a_whole_list_holds_every_item_once_and_no_chance_behind_the_last_that_can_be_drawn(
+    catalogue: Catalogue,
+) -> None:
+    found = listed(catalogue, exploring(200, 0.5, 0.0, depth=12), count=EACH)
+    plain = listed(catalogue, plain_wishes(1), count=EACH).rows
+    lists, propensity = (found.rows % EACH).reshape(200, EACH), found.propensity.reshape(200, EACH)
+    assert_array_equal(np.sort(lists, axis=1), np.tile(np.arange(EACH), (200, 1)))
+    assert_array_equal(np.sort(lists[:, :12], axis=1), np.tile(np.sort(plain[:12]), (200, 1)))
+    assert_array_equal(lists[:, 12:], np.tile(plain[12:], (200, 1)))
+    assert_array_equal(propensity[:, 12:], 1.0)
+    assert (propensity[:, 2:11] < 1.0).all()
+
+
 def test_a_list_does_not_depend_on_its_batch(catalogue: Catalogue) -> None:
     wishes = exploring(5, 0.6, 0.4)
     together = listed(catalogue, wishes)

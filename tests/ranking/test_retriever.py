@@ -15,6 +15,7 @@ from interest.events import EVENT_CODES, EventType
 from interest.items import DOMAINS, Item
 from interest.store.protocol import EventColumns, ItemChange
 from ranking.batch import CandidateBatch, CandidateRequest
+from ranking.boosting import Boosts
 from ranking.popularity import DAY_S, WINDOW, Popularity
 from ranking.retriever import Retriever
 from ranking.sources import COLLABORATIVE, CONTENT, POPULAR, REPEAT, SESSION, SOURCES, TOGETHER
@@ -90,6 +91,13 @@ def users(
     )
 
 
+def alike(batch: UserBatch) -> UserBatch:
+    """Every user with the vectors of the first one."""
+    rows = np.zeros(len(batch.now), dtype=np.int64)
+    vectors = {name: getattr(batch, name)[rows] for name in ("vector", "session_vector", "content")}
+    return replace(batch, **vectors)
+
+
 def requests(
     count: list[int],
     exclude_seen: bool = False,
@@ -98,8 +106,9 @@ def requests(
     language: str = "",
     expression: str = "",
     created_until: list[float] | None = None,
+    given: list[list[int] | None] | None = None,
 ) -> CandidateRequest:
-    size, lists = len(count), exclude or [[]] * len(count)
+    size, lists, own = len(count), exclude or [[]] * len(count), given or [None] * len(count)
     return CandidateRequest(
         count=np.array(count),
         created_until=np.array(created_until or [NOW] * size),
@@ -109,6 +118,9 @@ def requests(
         domain=np.array([domain] * size, dtype=object),
         language=np.array([language] * size, dtype=object),
         filter=np.array([expression] * size, dtype=object),
+        given=np.array([part is not None for part in own]),
+        given_offsets=ragged_offsets([len(part or []) for part in own]),
+        given_item=np.array([key for part in own for key in part or []], dtype=np.int64),
     )
 
 
@@ -313,3 +325,49 @@ def test_a_source_without_a_share_names_nobody_and_still_scores() -> None:
     keys, scores = of(made.retrieve(users(rng, [{300: EventType.LIKE}]), requests([3])), 0)
     assert keys.tolist() == [0, 1, 300]
     assert not np.isnan(scores[:2, COLLABORATIVE]).any()
+
+
+def test_given_candidates_are_all_the_answer_with_the_scores_that_others_get() -> None:
+    rng = np.random.default_rng(10)
+    made = retriever(rng)
+    batch = users(rng, [{8: EventType.HIDE, 9: EventType.PURCHASE}] * 3)
+    batch = alike(batch)
+    own: list[list[int] | None] = [[300, 8, 9, 300, 12_345, 3], None, []]
+    answer = made.retrieve(batch, requests([2, 500, 2], exclude_seen=True, domain="news", given=own))
+    keys, scores = of(answer, 0)
+    assert keys.tolist() == [3, 8, 9, 300]  # hidden, seen, not available, of another domain: the caller knows best
+    every_key, every_score = of(made.retrieve(batch, requests([500] * 3)), 1)
+    shared = np.isin(keys, every_key)
+    assert shared.sum() >= 2
+    np.testing.assert_array_equal(scores[shared], every_score[np.searchsorted(every_key, keys[shared])])
+    assert {item(key).domain for key in of(answer, 1)[0].tolist()} == {"news"}
+    assert len(of(answer, 2)[0]) == 0
+
+
+def boosts(*each: list[tuple[str, float]]) -> Boosts:
+    every = [boost for own in each for boost in own]
+    return Boosts(
+        boost_offsets=ragged_offsets([len(own) for own in each]),
+        boost_filter=np.array([expression for expression, _ in every], dtype=object),
+        boost_factor=np.array([factor for _, factor in every]),
+    )
+
+
+def test_what_a_source_found_and_a_factor_lifts_stays_among_the_candidates() -> None:
+    gained = 0
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        made = retriever(rng)
+        batch = users(rng, [dict.fromkeys(range(60, 180), EventType.PURCHASE)] * 3)
+        batch = alike(batch)
+        asked, dear = requests([20] * 3), "price >= 25"
+        plain = [of(made.retrieve(batch, asked), user)[0].tolist() for user in range(3)]
+        answer = made.retrieve(batch, asked, boosts([(dear, 2.0)], [], [(dear, 0.5)]))
+        boosted = [of(answer, user)[0].tolist() for user in range(3)]
+        assert (len(boosted[0]), boosted[1:]) == (20, plain[1:])
+        kept = {key for key in plain[0] if (item(key).price or 0) >= 25}
+        assert kept <= set(boosted[0])
+        fresh = set(boosted[0]) - set(plain[0])
+        assert all((item(key).price or 0) >= 25 for key in fresh)
+        gained += len(fresh)
+    assert gained > 0

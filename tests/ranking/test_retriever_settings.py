@@ -22,7 +22,7 @@ def test_saved_settings_come_back(tmp_path: Path) -> None:
 
 def test_a_release_without_a_retriever_has_the_default_settings(tmp_path: Path) -> None:
     release = Release(name="1", created=0.0, models={})
-    assert settings_of(ModelRepository(tmp_path), release) == RetrieverSettings(dict(DEFAULT_QUOTAS), 300)
+    assert settings_of(ModelRepository(tmp_path), release) == RetrieverSettings(dict(DEFAULT_QUOTAS), 320)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Opening a store: what is missing, foreign or of another version is told by name."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -41,10 +43,23 @@ def test_tables_of_another_version_are_refused_by_reader_and_writer(tmp_path: Pa
     writer = open_writer(url)
     writer.set_meta("schema_version", "0")
     writer.close()
-    with pytest.raises(InvalidConfig, match="version 0, this program needs version 2"):
+    with pytest.raises(InvalidConfig, match="version 0, this program needs version 3"):
         open_reader(url)
-    with pytest.raises(InvalidConfig, match="version 0, this program needs version 2"):
+    with pytest.raises(InvalidConfig, match="version 0, this program needs version 3"):
         open_writer(url)
+
+
+def test_tables_of_another_version_are_left_as_they_are(tmp_path: Path) -> None:
+    url = url_of(tmp_path / "attune.db")
+    writer = open_writer(url)
+    writer.set_meta("schema_version", "2")
+    writer.close()
+    with closing(sqlite3.connect(tmp_path / "attune.db")) as older:
+        older.execute("DROP TABLE snapshots")
+    with pytest.raises(InvalidConfig, match="version 2, this program needs version 3"):
+        open_writer(url)
+    with closing(sqlite3.connect(tmp_path / "attune.db")) as older:
+        assert not older.execute("SELECT 1 FROM sqlite_master WHERE name = 'snapshots'").fetchall()
 
 
 @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])

@@ -326,7 +326,9 @@ async def test_a_batch_with_a_bad_request_names_it_and_computes_none(server: Any
     assert answer.status_code == 422
     assert error_of(answer)["param"] == "requests.3.count"
     assert error_of(answer)["message"].startswith("requests.3.count=101: must be 1 to 100")
-    assert server.calls == []
+    assert not {"interest", "retriever", "reranker", "generator"} & set(
+        server.calls
+    )  # impressions may still be written
 
 
 async def test_a_batch_that_fails_is_neither_logged_nor_counted_and_leaves_nothing_running(

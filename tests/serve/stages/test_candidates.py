@@ -20,7 +20,7 @@ from ranking.release import ManifestFields, ModelRepository
 from ranking.retriever_settings import RetrieverSettings
 from ranking.sources import SOURCES
 from serve.config import ServerConfig
-from serve.ranker import Query, _requests, _users
+from serve.ranker import Query, _boosts, _requests, user_tensors
 from serve.stages.factory import make_model
 from serve.startup import candidates_of
 
@@ -41,7 +41,8 @@ async def candidates(config: ServerConfig, users: UserBatch) -> CandidateBatch:
     stage = make_model("retriever", config)
     await stage.load()
     query = Query("anybody", 5, 0.0, math.nan, False, np.empty(0, dtype=np.int64))
-    requests = _requests([query] * len(users.now), candidates_of(config)).to_tensors()
+    queries = [query] * len(users.now)
+    requests = {**_requests(queries, candidates_of(config)).to_tensors(), **_boosts(queries).to_tensors()}
     release = {"release": np.array([config.release], dtype=object)}
     found = CandidateBatch.from_tensors(await stage.infer({**release, **users.to_tensors(), **requests}))
     await stage.unload()
@@ -85,7 +86,7 @@ async def test_a_new_item_counts_in_the_interests_of_those_who_liked_it_without_
         writer.append([like])
         writer.put_items([Item(item_id="zither", title="Zither", tags=("plucked",))], None, "")
     query = Query("zoe", 5, home.world.end, math.nan, False, np.empty(0, dtype=np.int64))
-    asked = {"release": np.array([config.release], dtype=object), **_users([query])}
+    asked = {"release": np.array([config.release], dtype=object), **user_tensors([query])}
     names: set[str] = set()
     async with asyncio.timeout(10):
         while "plucked" not in names:  # the follower looks every 0.2 s
