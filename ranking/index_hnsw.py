@@ -2,7 +2,7 @@
 
 Greedy steps need a metric, and an inner product is none: built on vectors of unequal length as they are, the graph
 did not reach the recall that the other kinds do. It is built in the D + 1 dimensions of Bachrach et al. (RecSys 2014)
-instead, on 8-bit codes, which only have to lead to the right rows: their vectors are scored exactly.
+instead, on a second copy of the vectors: 8-bit codes of the additional dimension, by far the longest, were too coarse.
 """
 
 from dataclasses import dataclass, replace
@@ -19,7 +19,6 @@ from ranking.index_settings import HNSW
 
 LINKS = 32  # per node and level; M of the paper
 BUILD_BREADTH = 80  # efConstruction
-SHORTLIST = 2  # times as many rows as wanted: codes confuse neighbours
 MOST_BREADTH, FEW_NODES = 1 / 16, 2_000  # the broadest search that is worth having: a share of the nodes, or so many
 GRAPH_SHARE = 0.5  # below this selected share the graph leads nowhere too often: every selected row is compared
 
@@ -28,7 +27,7 @@ GRAPH_SHARE = 0.5  # below this selected share the graph leads nowhere too often
 class HnswMain:
     """`breadth` gives efSearch by depth: `wanted` over the selected share."""
 
-    graph: Any  # faiss.IndexHNSWSQ
+    graph: Any  # faiss.IndexHNSWFlat
     breadth: Curve
     kind = HNSW
 
@@ -40,10 +39,9 @@ class HnswMain:
             if share < GRAPH_SHARE:
                 rows = exact_rows(queries[place : place + 1], vectors, count, selection.selector)[0]
             else:
-                size = SHORTLIST * count
-                breadth = max(int(self.breadth.at(count / share)), size)
+                breadth = max(int(self.breadth.at(count / share)), count)
                 parameters = faiss.SearchParametersHNSW(sel=selection.selector, efSearch=breadth)
-                rows = self.graph.search(raised[place : place + 1], size, params=parameters)[1][0]
+                rows = self.graph.search(raised[place : place + 1], count, params=parameters)[1][0]
             found.append(rows[rows >= 0])
         return found
 
@@ -66,13 +64,10 @@ class HnswMain:
 
 
 def make_graph(take: Take, rows: int, dims: int) -> Any:
-    """All rows in a graph, in their order. The codes' ranges are learned from the first rows."""
-    graph = faiss.IndexHNSWSQ(dims + 1, faiss.ScalarQuantizer.QT_8bit, LINKS, faiss.METRIC_L2)
+    """All rows in a graph, in their order."""
+    graph = faiss.IndexHNSWFlat(dims + 1, LINKS, faiss.METRIC_L2)
     graph.hnsw.efConstruction = BUILD_BREADTH
     length2 = longest(take, rows)
     for part in chunks(rows):
-        vectors = augmented(take(part), length2)
-        if not graph.is_trained:
-            graph.train(vectors)
-        graph.add(vectors)
+        graph.add(augmented(take(part), length2))
     return graph
