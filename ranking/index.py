@@ -1,10 +1,8 @@
 """ItemIndex: inner-product search over item vectors that change while they are searched, of a kind that suits them."""
 
 import logging
-import os
-import sys
 from pathlib import Path
-from threading import Condition, Thread, get_native_id
+from threading import Condition, Thread
 from typing import Self
 
 import numpy as np
@@ -19,8 +17,6 @@ from ranking.index_settings import FLAT, IndexSettings
 from ranking.index_snapshot import Snapshot, built, carried_over, merged, with_changes
 
 __all__ = ["IndexSettings", "ItemIndex", "Mask", "merged"]
-
-MERGE_NICENESS = 10  # of the thread that merges: requests go first
 
 log = logging.getLogger("attune.index")
 
@@ -154,9 +150,11 @@ class ItemIndex:
         Thread(target=self._merge, args=(snapshot, self._builds), name="merge-index", daemon=True).start()
 
     def _merge(self, old: Snapshot, builds: int) -> None:
-        """In a thread of its own: everything is learned and measured anew, so that the recall stays as promised."""
-        if sys.platform == "linux":  # where a thread has a niceness of its own
-            os.setpriority(os.PRIO_PROCESS, get_native_id(), MERGE_NICENESS)
+        """In a thread of its own: everything is learned and measured anew, so that the recall stays as promised.
+
+        It has the priority of every other thread: a slower one, put aside while it holds the interpreter, would have
+        the searches wait for it.
+        """
         fresh: Snapshot | None = None
         try:
             fresh = merged(old, self._settings, self._queries)

@@ -12,7 +12,7 @@ import faiss
 import numpy as np
 
 from interest.batch import Floats, Longs
-from ranking.index_kernels import CHUNK_ROWS, Take
+from ranking.index_kernels import CHUNK_ROWS, Take, filled
 
 SAMPLE_PER_CELL = 64
 ROUNDS = 8  # of k-means; more gained less than 0.2 % of recall on clustered vectors
@@ -49,7 +49,8 @@ def make_cells(take: Take, rows: int, rng: np.random.Generator) -> tuple[Cells, 
     count = max(1, min(int(CELLS_PER_ROOT * np.sqrt(rows)), rows // 8))
     length2 = longest(take, rows)
     sample = np.sort(rng.choice(rows, size=min(rows, SAMPLE_PER_CELL * count), replace=False))
-    points = augmented(take(sample), length2)
+    dims = take(sample[:1]).shape[1] + 1
+    points = filled(np.empty((len(sample), dims), np.float32), lambda part: augmented(take(part), length2), sample)
     nearest = faiss.IndexFlatL2(points.shape[1])
     means = faiss.Clustering(points.shape[1], count)
     means.niter, means.seed = ROUNDS, int(rng.integers(2**31))

@@ -13,7 +13,7 @@ import numpy as np
 from interest.batch import Floats, Longs, Tensors
 from ranking.index_cells import Cells, rows_of
 from ranking.index_curve import Curve
-from ranking.index_kernels import CHUNK_ROWS, Selection, pairs
+from ranking.index_kernels import CHUNK_ROWS, Selection, filled, pairs
 from ranking.index_settings import IVF, PQ
 
 NEARLY_ALL = 0.9  # above this selected share, cells are taken to have their usual sizes
@@ -170,7 +170,7 @@ def make_codes(cells: Cells, vectors: Floats, rng: np.random.Generator) -> Any:
     plain = faiss.IndexIVFPQ(quantizer, dims, len(cells.centroids), parts, CODE_BITS, faiss.METRIC_INNER_PRODUCT)
     plain.pq.cp.min_points_per_centroid = 1
     sample = np.sort(rng.choice(len(vectors), size=min(len(vectors), CODE_SAMPLE), replace=False))
-    plain.train(vectors[sample])
+    plain.train(filled(np.empty((len(sample), dims), np.float32), lambda part: vectors[part], sample))
     cell = np.repeat(np.arange(len(cells.centroids)), cells.sizes())
     for start in range(0, len(vectors), CHUNK_ROWS):
         part = np.ascontiguousarray(vectors[start : start + CHUNK_ROWS])

@@ -17,7 +17,7 @@ Mask = npt.NDArray[np.bool_]
 Take = Callable[[Longs], Floats]  # rows [n] -> their vectors, float32 [n, D]
 
 CHUNK_QUERIES = 16  # FAISS multiplies matrices from 20 queries on, and then a score depends on its neighbours
-CHUNK_ROWS = 65_536  # rows that are copied or assigned at once
+CHUNK_ROWS = 8_192  # rows that are copied or assigned at once: NumPy lets no other thread run while it copies
 SORTED_WHOLE = 4_096  # more rows than this are cut to the best before they are sorted
 
 
