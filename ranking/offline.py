@@ -94,16 +94,22 @@ def plain_requests(as_of: Doubles, exclude_seen: bool, candidates: int) -> Candi
 def evaluate_offline(reader: StoreReader, stages: OfflineStages, task: Task, k: int = 10) -> Metrics:
     """Metrics at k of a task, user by user as of the task's instants; all data come from `reader`."""
     view = stages.catalogue.view()
-    rankings = []
+    rows = [view.row_of_id(item_id) for item_id in task.relevant_ids]
+    absent = len(view)  # above every row: relevant, but never found
+    relevant = np.array([absent if row is None else row for row in rows], dtype=np.int64)
+    return ranking_metrics(offline_lists(reader, stages, task, k), task.relevant_offsets, relevant, k)
+
+
+def offline_lists(reader: StoreReader, stages: OfflineStages, task: Task, k: int) -> Longs:
+    """Catalogue rows int64 [users, k] for a task, best first, padded with -1."""
+    view = stages.catalogue.view()
+    lists = [np.zeros((0, k), dtype=np.int64)]
     for start in range(0, len(task.user_ids), USERS_AT_ONCE):
         part = slice(start, start + USERS_AT_ONCE)
         profiles = reader.profiles_as_of(task.user_ids[part], task.as_of[part].tolist())
         ranked = stages.recommend(profiles, task.as_of[part], k, task.exclude_seen)
-        rankings.append(padded_ranking(ranked.ranked_offsets, ranked.ranked_item, k))
-    rows = [view.row_of_id(item_id) for item_id in task.relevant_ids]
-    absent = len(view.row_of_key)  # above every key: relevant, but never found
-    keys = np.array([absent if row is None else int(view.keys[row]) for row in rows], dtype=np.int64)
-    return ranking_metrics(np.concatenate(rankings), task.relevant_offsets, keys, k)
+        lists.append(view.rows(padded_ranking(ranked.ranked_offsets, ranked.ranked_item, k)))
+    return np.concatenate(lists)
 
 
 def events_of_known_items(events: EventColumns, view: CatalogueView) -> EventColumns:
