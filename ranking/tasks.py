@@ -1,7 +1,7 @@
 """Evaluation tasks from held-out files: which users, as of when, and what was relevant."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +30,18 @@ class Task:
     relevant_offsets: Longs
     relevant_ids: tuple[str, ...]
     exclude_seen: bool
+
+    def take(self, users: Longs) -> "Task":
+        """Only the users at these places, in this order."""
+        cuts = self.relevant_offsets
+        parts = [self.relevant_ids[cuts[place] : cuts[place + 1]] for place in users.tolist()]
+        return replace(
+            self,
+            user_ids=tuple(self.user_ids[place] for place in users.tolist()),
+            as_of=self.as_of[users],
+            relevant_offsets=ragged_offsets([len(part) for part in parts]),
+            relevant_ids=tuple(item_id for part in parts for item_id in part),
+        )
 
 
 @dataclass(frozen=True, slots=True)

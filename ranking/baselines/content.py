@@ -59,7 +59,18 @@ def item_vectors(kind: str, texts: Sequence[str], embeddings: Floats) -> ItemVec
     if kind == "encoder":
         return embeddings if len(embeddings) else np.zeros((len(texts), 1), dtype=np.float32)
     if kind == "words":
-        vectorizer = TfidfVectorizer(token_pattern=WORD, sublinear_tf=True, dtype=np.float32)
-    else:
-        vectorizer = TfidfVectorizer(analyzer="char_wb", ngram_range=CHARACTERS, sublinear_tf=True, dtype=np.float32)
-    return scipy.sparse.csr_matrix(vectorizer.fit_transform(texts))
+        return scipy.sparse.csr_matrix(_words().fit_transform(texts))
+    characters = TfidfVectorizer(analyzer="char_wb", ngram_range=CHARACTERS, sublinear_tf=True, dtype=np.float32)
+    return scipy.sparse.csr_matrix(characters.fit_transform(texts))
+
+
+def declared_scores(texts: Sequence[str], declared: Sequence[str]) -> Floats:
+    """For users without events: cosine of the words of B declarations with each item's text, float32 [B, items]."""
+    vectorizer = _words()
+    items = vectorizer.fit_transform(texts)
+    found: Floats = (vectorizer.transform(declared) @ items.T).toarray()
+    return found
+
+
+def _words() -> TfidfVectorizer:
+    return TfidfVectorizer(token_pattern=WORD, sublinear_tf=True, dtype=np.float32)

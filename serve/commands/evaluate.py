@@ -3,26 +3,27 @@
 import json
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from rich.console import Console
 
-from interest.batch import Longs, ragged_offsets
+from interest.batch import Longs
 from interest.errors import AttuneError, InvalidConfig
 from interest.store.open import open_reader
 from interest.store.protocol import StoreReader
 from ranking.baselines.data import fitted_matrix
 from ranking.baselines.folder import NumberedWorld, per_user_world, questions_of, ranked_rows, strict_world
 from ranking.baselines.suite import tune_all
+from ranking.baselines.tuning import Questions
 from ranking.comparison import PLACES, Comparison, Lists, Truth, compare, per_user
 from ranking.offline import OfflineStages, load_stages, offline_lists
 from ranking.release import UNTIL, ModelRepository, Release
 from ranking.tasks import Task, shared_tasks, strict_cut, strict_tasks
 from serve.commands.data import progress_bars, row_counter
-from serve.commands.evaluation_client import ask, task_requests
+from serve.commands.evaluation_client import Progress, ask, task_requests
 from serve.commands.evaluation_table import print_comparison
 from serve.commands.run import home_of, store_in
 
@@ -31,7 +32,6 @@ AGREEMENT = 1e-6
 OWN = "Attune"
 
 Protocol = Literal["per-user", "strict"]
-Progress = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ def evaluate_data(
     strict = protocol == "strict"
     home = home_of(state, data, "all", strict_cut(data)) if strict else home_of(state, data, "train")
     with closing(open_reader(store_in(home))) as reader, progress_bars(console) as bars:
-        subject = _subject(reader, home, data, strict)
+        subject = load_subject(reader, home, data, strict)
         tasks = [first_users(task, users) for task in (strict_tasks(data) if strict else shared_tasks(data))]
         found = evaluate_tasks(subject, tasks, protocol, url, baselines, row_counter(bars))
     for one in found:
@@ -96,10 +96,7 @@ def evaluate_tasks(
     """Attune through HTTP (offline where there is no url) and the baselines, on the same users in one run."""
     world = subject.numbers.world
     questions = {task.name: questions_of(task, subject.numbers) for task in tasks}
-    counts = np.asarray((fitted_matrix(world, None) > 0).sum(axis=0), dtype=np.float64).ravel()
-    truths = {
-        name: Truth(one.offsets, one.relevant, world.embeddings, counts, world.users) for name, one in questions.items()
-    }
+    truths = {name: truth_of(one, subject.numbers) for name, one in questions.items()}
     own = {task.name: attune_lists(subject, task, truths[task.name], url, progress) for task in tasks}
     tuned = tune_all(world, questions, progress) if baselines else {task.name: [] for task in tasks}
     found = []
@@ -108,6 +105,13 @@ def evaluate_tasks(
         others = [Lists(one.name, one.ranked, one.settings, one.tried) for one in tuned[task.name]]
         found.append(Evaluated(protocol, task.name, compare([served], others, truths[task.name]), tiers))
     return found
+
+
+def truth_of(questions: Questions, numbers: NumberedWorld) -> Truth:
+    """What lists for these questions are judged by."""
+    world = numbers.world
+    counts = np.asarray((fitted_matrix(world, None) > 0).sum(axis=0), dtype=np.float64).ravel()
+    return Truth(questions.offsets, questions.relevant, world.embeddings, counts, world.users)
 
 
 def attune_lists(
@@ -140,17 +144,11 @@ def first_users(task: Task, users: int | None) -> Task:
     """The task with only its first users."""
     if users is None or users >= len(task.user_ids):
         return task
-    offsets = task.relevant_offsets[: users + 1]
-    return replace(
-        task,
-        user_ids=task.user_ids[:users],
-        as_of=task.as_of[:users],
-        relevant_offsets=ragged_offsets(np.diff(offsets)),
-        relevant_ids=task.relevant_ids[: int(offsets[-1])],
-    )
+    return task.take(np.arange(users))
 
 
-def _subject(reader: StoreReader, home: Path, data: Path, strict: bool) -> Subject:
+def load_subject(reader: StoreReader, home: Path, data: Path, strict: bool) -> Subject:
+    """The newest release of a home. Raises `InvalidConfig` without one, or where it saw what a strict one must not."""
     repository = ModelRepository(home / "models")
     release = repository.latest()
     if release is None:
