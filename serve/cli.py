@@ -101,11 +101,12 @@ def evaluate(
         "per-user"
     ),
     baselines: Annotated[bool, typer.Option(help="Tune and measure the baselines too, in this run.")] = True,
+    settings: Annotated[Path | None, typer.Option(help="JSON of a run: its settings instead of tuning again.")] = None,
 ) -> None:
     """Ranking quality on held-out events: through HTTP with per-user as_of, beside the same offline and baselines."""
     from serve.commands.evaluate import evaluate_data
 
-    evaluate_data(console, data, url, state, users, json, protocol, baselines)
+    evaluate_data(console, data, url, state, users, json, protocol, baselines, settings)
 
 
 @demo_model.command("build")

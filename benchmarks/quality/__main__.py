@@ -39,6 +39,7 @@ def main(
     config: Path = Path("deploy/serve.yaml"),
     users: Annotated[int | None, typer.Option(help="Only the first N users of every task.")] = None,
     baselines: bool = True,
+    settings: Annotated[Path | None, typer.Option(help="JSON of a run: its settings instead of tuning again.")] = None,
     cold: bool = True,
     only: Annotated[str, typer.Option(help="per-user | strict; empty: both.")] = "",
 ) -> None:
@@ -51,12 +52,13 @@ def main(
         if only in ("", protocol):
             home = bench.prepare(protocol)
             with bench.server(home) as url:
-                found = evaluate_data(console, data, url, state, users, None, protocol, baselines)
+                found = evaluate_data(console, data, url, state, users, None, protocol, baselines, settings)
             tasks += [one.to_json() for one in found]
     report = {
         "data": data.resolve().name,
         "machine": where,
         "seed": SEED,
+        "baseline_settings": "tuned in this run" if settings is None else f"those of {settings.name}",
         "bootstrap": {"resamples": RESAMPLES, "level": LEVEL},
         "tasks": tasks,
         "cold_start": bench.cold_start() if cold else None,

@@ -25,7 +25,7 @@ class Ials:
 
     grid = grid(
         factors=(64, 128),
-        regularization=(0.1, 10.0),
+        regularization=(10.0,),
         alpha=(1.0, 10.0),
         fit_half_life_days=(None, 60.0),
         half_life_days=(None, 30.0),

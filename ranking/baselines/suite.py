@@ -16,15 +16,15 @@ KEPT = 3  # best settings of a baseline that a blend chooses from
 
 ALL_TIME, RECENT = Popularity("popularity, all time", (None,)), Popularity("popularity, recent", WINDOWS_DAYS)
 EASE, USERS, OWN = Ease(), UserKnn(), OwnCounts()
+COUNTS = (RECENT.name, OWN.name)  # enter a blend by their logarithm
 
 Progress = Callable[[str, int, int | None], None]
 
 
 def tune_all(world: World, many: Mapping[str, Questions], progress: Progress) -> dict[str, list[Tuned]]:
     """Every baseline and every blend, tuned for each of these questions; `progress` hears (what, done, of)."""
-    baselines: list[Baseline] = [ALL_TIME, RECENT, Content(), ItemKnn(), USERS, Ials(), Bpr(), EASE]
     found: dict[str, list[Tuned]] = {name: [] for name in many}
-    for one in baselines:
+    for one in (one for one in baselines() if one is not OWN):
         for name, tuned in zip(many, tune(one, world, list(many.values()), _counter(progress, one)), strict=True):
             found[name].append(tuned)
     for name, questions in many.items():
@@ -37,19 +37,25 @@ def tune_all(world: World, many: Mapping[str, Questions], progress: Progress) ->
     return found
 
 
+def baselines() -> list[Baseline]:
+    """All of them by themselves; own counts only mean something where people buy again."""
+    return [ALL_TIME, RECENT, Content(), ItemKnn(), USERS, Ials(), Bpr(), EASE, OWN]
+
+
 def _blends(tuned: Mapping[str, Tuned]) -> dict[str, list[Part]]:
     """What is blended, from each part's best settings; with own counts where people buy again."""
 
-    def part(baseline: Baseline, candidates: Sequence[Settings] = (), logarithm: bool = False) -> Part:
+    def part(baseline: Baseline, candidates: Sequence[Settings] = ()) -> Part:
+        logarithm = baseline.name in COUNTS
         return Part(baseline, [*tuned[baseline.name].best[:KEPT], *candidates], logarithm)
 
-    popular = Part(RECENT, tuned[RECENT.name].best, logarithm=True)
+    popular = part(RECENT, tuned[RECENT.name].best[KEPT:])
     blends = {
         "EASE + recent popularity": [part(EASE), popular],
         "EASE + user-kNN + recent popularity": [part(EASE), part(USERS), popular],
     }
     if OWN.name in tuned:
-        bought = part(OWN, ({"window_days": 200.0, "half_life_days": None},), logarithm=True)
+        bought = part(OWN, ({"window_days": 200.0, "half_life_days": None},))
         blends |= {
             "own counts + recent popularity": [bought, popular],
             "own counts + user-kNN": [bought, part(USERS)],

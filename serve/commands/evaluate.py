@@ -1,7 +1,7 @@
 """`attune evaluate`: held-out events against the served path, through HTTP, beside the same offline and baselines."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,9 @@ from interest.store.open import open_reader
 from interest.store.protocol import StoreReader
 from ranking.baselines.data import fitted_matrix
 from ranking.baselines.folder import NumberedWorld, per_user_world, questions_of, ranked_rows, strict_world
+from ranking.baselines.refit import Known, refit_all
 from ranking.baselines.suite import tune_all
-from ranking.baselines.tuning import Questions
+from ranking.baselines.tuning import Questions, Tuned
 from ranking.comparison import PLACES, Comparison, Lists, Truth, compare, per_user
 from ranking.offline import OfflineStages, load_stages, offline_lists
 from ranking.release import UNTIL, ModelRepository, Release
@@ -71,18 +72,23 @@ def evaluate_data(
     output: Path | None,
     protocol: str = "per-user",
     baselines: bool = True,
+    settings: Path | None = None,
 ) -> list[Evaluated]:
-    """Print and return every task; raises when a user's metrics through HTTP and offline differ by more than 1e-6."""
+    """Print and return every task; raises when a user's metrics through HTTP and offline differ by more than 1e-6.
+
+    `settings`: the JSON of an earlier run, whose baselines are fitted anew at the settings found then.
+    """
     if not (data / "validation.parquet").is_file():
         raise InvalidConfig(f"{data}: no validation.parquet to evaluate on")
     if protocol not in ("per-user", "strict"):
         raise InvalidConfig(f"protocol={protocol}: must be per-user or strict")
     strict = protocol == "strict"
+    known = known_settings(settings, protocol) if settings else None
     home = home_of(state, data, "all", strict_cut(data)) if strict else home_of(state, data, "train")
     with closing(open_reader(store_in(home))) as reader, progress_bars(console) as bars:
         subject = load_subject(reader, home, data, strict)
         tasks = [first_users(task, users) for task in (strict_tasks(data) if strict else shared_tasks(data))]
-        found = evaluate_tasks(subject, tasks, protocol, url, baselines, row_counter(bars))
+        found = evaluate_tasks(subject, tasks, protocol, url, baselines, row_counter(bars), known)
     for one in found:
         print_comparison(console, f"{one.task} ({protocol}, {one.comparison.users:,} users)", one.comparison)
     if output is not None:
@@ -91,14 +97,27 @@ def evaluate_data(
 
 
 def evaluate_tasks(
-    subject: Subject, tasks: Sequence[Task], protocol: str, url: str, baselines: bool, progress: Progress
+    subject: Subject,
+    tasks: Sequence[Task],
+    protocol: str,
+    url: str,
+    baselines: bool,
+    progress: Progress,
+    known: Mapping[str, Known] | None = None,
 ) -> list[Evaluated]:
-    """Attune through HTTP (offline where there is no url) and the baselines, on the same users in one run."""
+    """Attune through HTTP (offline where there is no url) and the baselines, on the same users in one run.
+
+    The baselines are tuned now, or fitted at the settings that are `known` by the name of the task.
+    """
     world = subject.numbers.world
     questions = {task.name: questions_of(task, subject.numbers) for task in tasks}
     truths = {name: truth_of(one, subject.numbers) for name, one in questions.items()}
     own = {task.name: attune_lists(subject, task, truths[task.name], url, progress) for task in tasks}
-    tuned = tune_all(world, questions, progress) if baselines else {task.name: [] for task in tasks}
+    tuned: dict[str, list[Tuned]] = {task.name: [] for task in tasks}
+    if baselines and known is not None:
+        tuned = refit_all(world, questions, known, progress)
+    elif baselines:
+        tuned = tune_all(world, questions, progress)
     found = []
     for task in tasks:
         served, tiers = own[task.name]
@@ -126,6 +145,20 @@ def attune_lists(
         served, tiers = ranked_rows(answers.lists, subject.numbers, DEPTH), dict(answers.tiers)
         agree(task.name, served, offline, truth)
     return Lists(OWN, served, {"release": subject.release.name, "path": "HTTP" if url else "offline"}, 0), tiers
+
+
+def known_settings(path: Path, protocol: str) -> dict[str, Known]:
+    """By task: the baselines that an earlier run wrote down. Raises `InvalidConfig` for a file that is none of its."""
+    try:
+        report = json.loads(path.read_text())
+        tasks = report["tasks"] if isinstance(report, dict) else report
+        return {
+            task["task"]: [method for method in task["methods"] if method["name"] != OWN]
+            for task in tasks
+            if task["protocol"] == protocol
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InvalidConfig(f"{path}: not what an evaluation wrote: {error!r}") from error
 
 
 def agree(task: str, served: Longs, offline: Longs, truth: Truth) -> None:
