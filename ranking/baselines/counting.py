@@ -46,13 +46,22 @@ class PopularityScorer:
 
 
 class OwnCounts:
-    """How often the user acted on each item, in the last `window_days`, each act decayed by its age."""
+    """How often the user acted on each item, in the last `window_days`, each act decayed by its age.
+
+    `ties` says which of equal counts comes first: the "latest" act, or the more "popular" item of the last 30 days; such
+    items then also fill the list after the user's own.
+    """
 
     name = "own counts"
-    grid = grid(window_days=(None, 100.0, 200.0, 250.0), half_life_days=(None, 30.0, 60.0, 120.0, 240.0, 480.0))
+    grid = grid(
+        window_days=(None, 100.0, 200.0, 250.0),
+        half_life_days=(None, 30.0, 60.0, 120.0, 240.0, 480.0),
+        ties=("latest", "popular"),
+    )
 
     def fit(self, world: World, settings: Settings) -> "OwnScorer":
-        return OwnScorer(world.items, optional(settings, "window_days"), optional(settings, "half_life_days"))
+        ties = PopularityScorer(world.live, world.items, 30.0) if settings["ties"] == "popular" else None
+        return OwnScorer(world.items, optional(settings, "window_days"), optional(settings, "half_life_days"), ties)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +69,17 @@ class OwnScorer:
     items: int
     window_days: float | None
     half_life_days: float | None
+    ties: PopularityScorer | None
 
     def scores(self, requests: Requests) -> Floats:
         ages = requests.ages_s()
         weights = decayed(ages, self.half_life_days)
         if self.window_days is not None:
             weights = np.where(ages <= self.window_days * DAY_S, weights, 0.0)
-        weights = np.where(weights > 0, weights + TIE_BREAK * decayed(ages, 30.0), 0.0)  # of equal counts the latest
+        if self.ties is None:
+            weights = np.where(weights > 0, weights + TIE_BREAK * decayed(ages, 30.0), 0.0)
         dense: Floats = summed_matrix(requests.history, weights, (len(requests), self.items)).toarray()
+        if self.ties is not None:
+            counts = self.ties.scores(requests)
+            dense += np.float32(TIE_BREAK) * counts / (counts + 100.0)
         return dense

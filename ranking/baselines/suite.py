@@ -55,7 +55,7 @@ def _blends(tuned: Mapping[str, Tuned]) -> dict[str, list[Part]]:
         "EASE + user-kNN + recent popularity": [part(EASE), part(USERS), popular],
     }
     if OWN.name in tuned:
-        bought = part(OWN, ({"window_days": 200.0, "half_life_days": None},))
+        bought = part(OWN, ({"window_days": 200.0, "half_life_days": None, "ties": "latest"},))
         blends |= {
             "own counts + recent popularity": [bought, popular],
             "own counts + user-kNN": [bought, part(USERS)],

@@ -41,10 +41,17 @@ def test_popularity_is_the_same_whatever_happens_later() -> None:
 def test_own_counts_are_decayed_and_cut_by_age_and_equal_ones_go_to_the_latest() -> None:
     world = small_world()
     requests = requests_of(np.array([0, 2]), np.array([91.0, 91.0]) * DAY_S, world.live, exclude_seen=False)
-    plain = OwnCounts().fit(world, {"window_days": None, "half_life_days": None}).scores(requests)
+    plain = OwnCounts().fit(world, {"window_days": None, "half_life_days": None, "ties": "latest"}).scores(requests)
     assert_allclose(plain, [[1, 1, 0, 0], [0, 1, 1, 0]], atol=2e-4)
     assert_array_equal(rank(plain, requests, 2), [[1, 0], [2, 1]])
-    halved = OwnCounts().fit(world, {"window_days": None, "half_life_days": 30.0}).scores(requests)
+    halved = OwnCounts().fit(world, {"window_days": None, "half_life_days": 30.0, "ties": "latest"}).scores(requests)
     assert_allclose(halved[0], [2 ** (-91 / 30), 0.5, 0, 0], atol=2e-4)
-    cut = OwnCounts().fit(world, {"window_days": 40.0, "half_life_days": None}).scores(requests)
+    cut = OwnCounts().fit(world, {"window_days": 40.0, "half_life_days": None, "ties": "latest"}).scores(requests)
     assert_allclose(cut[0], [0, 1, 0, 0], atol=2e-4)
+
+
+def test_equal_own_counts_may_go_to_the_item_that_is_popular_now_which_then_fills_the_list() -> None:
+    world = small_world()
+    requests = requests_of(np.array([0]), np.array([90.5]) * DAY_S, world.live, exclude_seen=False)
+    settings = {"window_days": None, "half_life_days": None, "ties": "popular"}
+    assert_array_equal(rank(OwnCounts().fit(world, settings).scores(requests), requests, 4), [[1, 0, 2, -1]])
