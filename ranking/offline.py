@@ -19,7 +19,7 @@ from ranking.popularity import Popularity
 from ranking.release import ModelRepository, Release
 from ranking.reranker import Reranker
 from ranking.retriever import Retriever
-from ranking.retriever_settings import settings_of
+from ranking.retriever_settings import RetrieverSettings, settings_of
 from ranking.tasks import Task
 
 PAGE = 10_000  # item changes read at a time
@@ -46,14 +46,19 @@ class OfflineStages:
         return self.reranker.rank(users, candidates, np.full(len(profiles), count), self.catalogue.view())
 
 
-def load_stages(reader: StoreReader, repository: ModelRepository, release: Release) -> OfflineStages:
-    """Verify and load a release over the store's items and events. Raises `InvalidRelease`."""
+def load_stages(
+    reader: StoreReader, repository: ModelRepository, release: Release, settings: RetrieverSettings | None = None
+) -> OfflineStages:
+    """Verify and load a release over the store's items and events, with other retriever settings than its own if given.
+
+    Raises `InvalidRelease`.
+    """
     encoder, dims = encoder_identity(repository.open_version("encoder", release.models["encoder"]).folder)
     interest = repository.open_version("interest", release.models["interest"])
     model = InterestModel.load(interest.folder)
     interest.require_dims(rank=model.dims, items=len(model.item_ids))
     repository.open_version("retriever", release.models["retriever"]).require_dims(rank=model.dims, embedding=dims)
-    settings = settings_of(repository, release)
+    settings = settings or settings_of(repository, release)
     catalogue = Catalogue(dims, encoder)
     catalogue.apply(all_items(reader, encoder))
     popularity = Popularity()

@@ -102,11 +102,12 @@ def evaluate(
     ),
     baselines: Annotated[bool, typer.Option(help="Tune and measure the baselines too, in this run.")] = True,
     settings: Annotated[Path | None, typer.Option(help="JSON of a run: its settings instead of tuning again.")] = None,
+    ablate: Annotated[bool, typer.Option(help="Also without the reranker, and without each source.")] = False,
 ) -> None:
     """Ranking quality on held-out events: through HTTP with per-user as_of, beside the same offline and baselines."""
     from serve.commands.evaluate import evaluate_data
 
-    evaluate_data(console, data, url, state, users, json, protocol, baselines, settings)
+    evaluate_data(console, data, url, state, users, json, protocol, baselines, settings, ablate)
 
 
 @demo_model.command("build")

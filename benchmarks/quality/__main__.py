@@ -40,6 +40,7 @@ def main(
     users: Annotated[int | None, typer.Option(help="Only the first N users of every task.")] = None,
     baselines: bool = True,
     settings: Annotated[Path | None, typer.Option(help="JSON of a run: its settings instead of tuning again.")] = None,
+    ablate: Annotated[bool, typer.Option(help="Also without the reranker, and without each source.")] = False,
     cold: bool = True,
     only: Annotated[str, typer.Option(help="per-user | strict; empty: both.")] = "",
 ) -> None:
@@ -52,7 +53,7 @@ def main(
         if only in ("", protocol):
             home = bench.prepare(protocol)
             with bench.server(home) as url:
-                found = evaluate_data(console, data, url, state, users, None, protocol, baselines, settings)
+                found = evaluate_data(console, data, url, state, users, None, protocol, baselines, settings, ablate)
             tasks += [one.to_json() for one in found]
     report = {
         "data": data.resolve().name,

@@ -27,8 +27,9 @@ from ranking.data_folder import MAPPING_FILE, find_mapping
 from ranking.evaluation import ranking_metrics
 from ranking.tasks import Task, shared_tasks
 from serve.commands.data import progress_bars, row_counter
-from serve.commands.evaluate import OWN, load_subject, truth_of
+from serve.commands.evaluate import OWN
 from serve.commands.evaluation_client import Answers, ask, task_requests
+from serve.commands.evaluation_subject import load_subject, truth_of
 from serve.commands.run import store_in
 
 SHARE = 0.05  # of the items with interactions, chosen by the sha256 of their id

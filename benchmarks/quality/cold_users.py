@@ -24,8 +24,9 @@ from ranking.baselines.tuning import Questions
 from ranking.comparison import Lists, Truth, compare
 from ranking.tasks import Task, shared_tasks
 from serve.commands.data import progress_bars, row_counter
-from serve.commands.evaluate import OWN, load_subject, truth_of
+from serve.commands.evaluate import OWN
 from serve.commands.evaluation_client import Progress, ask, post, put
+from serve.commands.evaluation_subject import load_subject, truth_of
 from serve.commands.run import store_in
 
 EVENTS = (1, 3, 5)

@@ -48,8 +48,8 @@ class PopularityScorer:
 class OwnCounts:
     """How often the user acted on each item, in the last `window_days`, each act decayed by its age.
 
-    `ties` says which of equal counts comes first: the "latest" act, or the more "popular" item of the last 30 days; such
-    items then also fill the list after the user's own.
+    `ties` says which of equal counts comes first: the "latest" act, or the more "popular" item of the last 30 days;
+    such items then also fill the list after the user's own.
     """
 
     name = "own counts"

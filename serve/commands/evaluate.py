@@ -1,7 +1,7 @@
 """`attune evaluate`: held-out events against the served path, through HTTP, beside the same offline and baselines."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,18 +13,18 @@ from rich.console import Console
 from interest.batch import Longs
 from interest.errors import AttuneError, InvalidConfig
 from interest.store.open import open_reader
-from interest.store.protocol import StoreReader
-from ranking.baselines.data import fitted_matrix
-from ranking.baselines.folder import NumberedWorld, per_user_world, questions_of, ranked_rows, strict_world
+from ranking.ablations import ablations
+from ranking.baselines.folder import questions_of, ranked_rows
 from ranking.baselines.refit import Known, refit_all
 from ranking.baselines.suite import tune_all
-from ranking.baselines.tuning import Questions, Tuned
+from ranking.baselines.tuning import Tuned
 from ranking.comparison import PLACES, Comparison, Lists, Truth, compare, per_user
-from ranking.offline import OfflineStages, load_stages, offline_lists
-from ranking.release import UNTIL, ModelRepository, Release
+from ranking.offline import OfflineStages, offline_lists
+from ranking.release import ModelRepository
 from ranking.tasks import Task, shared_tasks, strict_cut, strict_tasks
 from serve.commands.data import progress_bars, row_counter
 from serve.commands.evaluation_client import Progress, ask, task_requests
+from serve.commands.evaluation_subject import Subject, load_subject, truth_of
 from serve.commands.evaluation_table import print_comparison
 from serve.commands.run import home_of, store_in
 
@@ -33,16 +33,6 @@ AGREEMENT = 1e-6
 OWN = "Attune"
 
 Protocol = Literal["per-user", "strict"]
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """What is evaluated: a home's store, its newest release, and the data folder numbered like its catalogue."""
-
-    reader: StoreReader
-    release: Release
-    stages: OfflineStages
-    numbers: NumberedWorld
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +63,12 @@ def evaluate_data(
     protocol: str = "per-user",
     baselines: bool = True,
     settings: Path | None = None,
+    ablate: bool = False,
 ) -> list[Evaluated]:
     """Print and return every task; raises when a user's metrics through HTTP and offline differ by more than 1e-6.
 
-    `settings`: the JSON of an earlier run, whose baselines are fitted anew at the settings found then.
+    `settings`: the JSON of an earlier run, whose baselines are fitted anew at the settings found then. `ablate`: Attune
+    also without each of its parts, offline.
     """
     if not (data / "validation.parquet").is_file():
         raise InvalidConfig(f"{data}: no validation.parquet to evaluate on")
@@ -87,8 +79,11 @@ def evaluate_data(
     home = home_of(state, data, "all", strict_cut(data)) if strict else home_of(state, data, "train")
     with closing(open_reader(store_in(home))) as reader, progress_bars(console) as bars:
         subject = load_subject(reader, home, data, strict)
+        variants = (
+            ablations(reader, ModelRepository(home / "models"), subject.release, subject.stages) if ablate else ()
+        )
         tasks = [first_users(task, users) for task in (strict_tasks(data) if strict else shared_tasks(data))]
-        found = evaluate_tasks(subject, tasks, protocol, url, baselines, row_counter(bars), known)
+        found = evaluate_tasks(subject, tasks, protocol, url, baselines, row_counter(bars), known, variants)
     for one in found:
         print_comparison(console, f"{one.task} ({protocol}, {one.comparison.users:,} users)", one.comparison)
     if output is not None:
@@ -104,6 +99,7 @@ def evaluate_tasks(
     baselines: bool,
     progress: Progress,
     known: Mapping[str, Known] | None = None,
+    variants: Iterable[tuple[str, OfflineStages]] = (),
 ) -> list[Evaluated]:
     """Attune through HTTP (offline where there is no url) and the baselines, on the same users in one run.
 
@@ -113,6 +109,11 @@ def evaluate_tasks(
     questions = {task.name: questions_of(task, subject.numbers) for task in tasks}
     truths = {name: truth_of(one, subject.numbers) for name, one in questions.items()}
     own = {task.name: attune_lists(subject, task, truths[task.name], url, progress) for task in tasks}
+    ablated: dict[str, list[Lists]] = {task.name: [] for task in tasks}
+    for part, stages in variants:
+        for task in tasks:
+            lists = offline_lists(subject.reader, stages, task, DEPTH)
+            ablated[task.name].append(Lists(f"{OWN} without {part}", lists, {"path": "offline"}, 0))
     tuned: dict[str, list[Tuned]] = {task.name: [] for task in tasks}
     if baselines and known is not None:
         tuned = refit_all(world, questions, known, progress)
@@ -122,15 +123,10 @@ def evaluate_tasks(
     for task in tasks:
         served, tiers = own[task.name]
         others = [Lists(one.name, one.ranked, one.settings, one.tried) for one in tuned[task.name]]
-        found.append(Evaluated(protocol, task.name, compare([served], others, truths[task.name]), tiers))
+        found.append(
+            Evaluated(protocol, task.name, compare([served, *ablated[task.name]], others, truths[task.name]), tiers)
+        )
     return found
-
-
-def truth_of(questions: Questions, numbers: NumberedWorld) -> Truth:
-    """What lists for these questions are judged by."""
-    world = numbers.world
-    counts = np.asarray((fitted_matrix(world, None) > 0).sum(axis=0), dtype=np.float64).ravel()
-    return Truth(questions.offsets, questions.relevant, world.embeddings, counts, world.users)
 
 
 def attune_lists(
@@ -153,7 +149,7 @@ def known_settings(path: Path, protocol: str) -> dict[str, Known]:
         report = json.loads(path.read_text())
         tasks = report["tasks"] if isinstance(report, dict) else report
         return {
-            task["task"]: [method for method in task["methods"] if method["name"] != OWN]
+            task["task"]: [method for method in task["methods"] if not method["name"].startswith(OWN)]
             for task in tasks
             if task["protocol"] == protocol
         }
@@ -178,22 +174,3 @@ def first_users(task: Task, users: int | None) -> Task:
     if users is None or users >= len(task.user_ids):
         return task
     return task.take(np.arange(users))
-
-
-def load_subject(reader: StoreReader, home: Path, data: Path, strict: bool) -> Subject:
-    """The newest release of a home. Raises `InvalidConfig` without one, or where it saw what a strict one must not."""
-    repository = ModelRepository(home / "models")
-    release = repository.latest()
-    if release is None:
-        raise InvalidConfig(f"{home}: no release; `attune run --data {data}` makes one")
-    if strict and release.details.get(UNTIL) != strict_cut(data):
-        raise InvalidConfig(
-            f"{home}: release {release.name} was trained until {release.details.get(UNTIL)}, the strict cut is "
-            f"{strict_cut(data)}"
-        )
-    stages = load_stages(reader, repository, release)
-    view = stages.catalogue.view()
-    texts = [item.content() for item in view.items[: len(view)]]
-    make: Callable[[Path, Sequence[str], Sequence[str], Any], NumberedWorld]
-    make = strict_world if strict else per_user_world
-    return Subject(reader, release, stages, make(data, view.ids[: len(view)], texts, view.content))

@@ -70,6 +70,11 @@ def test_both_splits_are_measured_beside_tuned_baselines_and_their_settings_can_
     again = evaluate_data(QUIET, data, "", state, None, None, "strict", settings=tmp_path / "strict.json")
     earlier = json.loads((tmp_path / "strict.json").read_text())[0]
     assert json.loads(json.dumps(again[0].to_json())) == earlier
+    (ablated,) = evaluate_data(QUIET, data, "", state, 10, None, baselines=False, ablate=True)
+    names = [method.name for method in ablated.comparison.methods]
+    assert names[:2] == ["Attune", "Attune without the learned reranker"]
+    assert "Attune without source popular" in names
+    assert ablated.comparison.users == 10
 
 
 @pytest.mark.thorough
