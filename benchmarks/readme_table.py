@@ -60,7 +60,7 @@ def quality_table(reports: Sequence[Report]) -> str:
                     f"{task['users']:,}",
                     *(_ndcg(methods.get(name)) for name in SHOWN),
                     f"{_ndcg(methods[best])} ({best})",
-                    f"**{_ndcg(own)}**",
+                    _bold_if(own["metrics"][METRIC] > methods[best]["metrics"][METRIC], _ndcg(own)),
                     _difference(own),
                 )
             )
@@ -74,7 +74,11 @@ def cold_table(reports: Sequence[Report]) -> str:
         if not report.get("cold_start"):
             continue
         for one in report["cold_start"]["users"]:
-            known = f"{one['events']} events" if one["events"] else f"{one['declared']} declared interests"
+            known = (
+                f"{one['events']} event{'s' * (one['events'] > 1)}"
+                if one["events"]
+                else f"{one['declared']} declared interests"
+            )
             rows.append(_cold_row(f"{report['data']}, users with {known}", one, one["tiers"]))
         items = report["cold_start"]["items"]
         label = f"{report['data']}, among {items['items']} items without events"
@@ -84,8 +88,15 @@ def cold_table(reports: Sequence[Report]) -> str:
 
 def _cold_row(label: str, comparison: Mapping[str, Any], tiers: Mapping[str, int]) -> Sequence[str]:
     methods = {method["name"]: method for method in comparison["methods"]}
-    cells = [_ndcg(methods[name]) for name in ("popularity", "content cosine")]
-    return (label, f"{comparison['users']:,}", *cells, f"**{_ndcg(methods[OWN])}**", ", ".join(sorted(tiers)))
+    shown = [methods[name] for name in ("popularity", "content cosine", OWN)]
+    highest = max(method["metrics"][METRIC] for method in shown)
+    cells = [_bold_if(method["metrics"][METRIC] == highest, _ndcg(method)) for method in shown]
+    served = ", ".join(f"{tier} {count}" for tier, count in sorted(tiers.items()))
+    return (label, f"{comparison['users']:,}", *cells, served)
+
+
+def _bold_if(best: bool, text: str) -> str:
+    return f"**{text}**" if best else text
 
 
 def _ndcg(method: Mapping[str, Any] | None) -> str:

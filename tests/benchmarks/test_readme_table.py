@@ -44,8 +44,8 @@ def test_a_row_shows_the_best_baseline_by_name_and_the_interval_of_the_differenc
         "| shop, new, strict | 1,234 | - | - | - | - | 0.100 | 0.120 (EASE + recent popularity) | **0.130** "
         "| +0.010 (-0.002 to +0.020) |"
     ) in made
-    assert "| shop, users with 10 declared interests | 7 | 0.010 | 0.020 | **0.030** | cold_start |" in made
-    assert "| shop, among 12 items without events | 7 | 0.010 | 0.020 | **0.030** | full |" in made
+    assert "| shop, users with 10 declared interests | 7 | 0.010 | 0.020 | **0.030** | cold_start 7 |" in made
+    assert "| shop, among 12 items without events | 7 | 0.010 | 0.020 | **0.030** | full 7 |" in made
     assert made.endswith("Measured: shop at commit abc on 2024-05-06, seed 0.")
 
 
