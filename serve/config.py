@@ -96,7 +96,7 @@ class GenerationConfig(Settings):
 
 
 class EvaluationConfig(Settings):
-    """`as_of` is accepted only here enabled, and only on a store that holds no validation events."""
+    """`as_of` is accepted only here enabled, and over validation events only by a release trained `until` before."""
 
     enabled: bool = False
 

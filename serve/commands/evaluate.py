@@ -77,6 +77,9 @@ def evaluate_data(
     strict = protocol == "strict"
     known = known_settings(settings, protocol) if settings else None
     home = home_of(state, data, "all", strict_cut(data)) if strict else home_of(state, data, "train")
+    if not (home / "attune.db").is_file():
+        how = f" --split all --until {strict_cut(data)!r}" if strict else ""
+        raise InvalidConfig(f"{home}: nothing there; `attune run --data {data}{how}` makes it")
     with closing(open_reader(store_in(home))) as reader, progress_bars(console) as bars:
         subject = load_subject(reader, home, data, strict)
         variants = (

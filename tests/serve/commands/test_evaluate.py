@@ -92,6 +92,12 @@ def test_an_unknown_protocol_and_a_folder_without_held_out_events_are_named(tmp_
         evaluate_data(QUIET, write_films(tmp_path / "films"), "", tmp_path, None, None, "both")
 
 
+def test_without_a_home_the_error_says_which_command_makes_it(tmp_path: Path) -> None:
+    data = write_films(tmp_path / "films")
+    with pytest.raises(InvalidConfig, match=rf"--data .*films --split all --until {strict_cut(data)!r}"):
+        evaluate_data(QUIET, data, "", tmp_path, None, None, "strict")
+
+
 def test_settings_that_no_run_wrote_are_refused(tmp_path: Path) -> None:
     (tmp_path / "x.json").write_text('{"tasks": [{"name": 1}]}')
     with pytest.raises(InvalidConfig, match=r"x\.json: not what an evaluation wrote"):
