@@ -41,16 +41,16 @@ class Ials:
 
 
 def _fitted_als(world: World, settings: Settings) -> Any:
-    model = _package().als.AlternatingLeastSquares(
-        factors=int(number(settings, "factors")),
-        regularization=number(settings, "regularization"),
-        alpha=number(settings, "alpha"),
-        iterations=ITERATIONS,
-        use_gpu=False,
-        num_threads=1,
-        random_state=SEED,
-    )
-    with threadpool_limits(1, "blas"):
+    with threadpool_limits(1, "blas"):  # from the start: the package warns of more threads than that
+        model = _package().als.AlternatingLeastSquares(
+            factors=int(number(settings, "factors")),
+            regularization=number(settings, "regularization"),
+            alpha=number(settings, "alpha"),
+            iterations=ITERATIONS,
+            use_gpu=False,
+            num_threads=1,
+            random_state=SEED,
+        )
         model.fit(fitted_matrix(world, optional(settings, "fit_half_life_days")), show_progress=False)
     return model
 
