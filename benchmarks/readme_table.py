@@ -119,7 +119,8 @@ def _line(cells: Iterable[str]) -> str:
 
 def _where(report: Report) -> str:
     machine = report["machine"]
-    return f"{report['data']} at commit {machine['commit']} on {machine['date']}, seed {report['seed']}"
+    where = f"{report['data']} at commit {machine['commit']} on {machine['date']}, seed {report['seed']}"
+    return f"{where} (baseline settings {report['baseline_settings']})"
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ def report() -> dict[str, Any]:
     return {
         "data": "shop",
         "seed": 0,
+        "baseline_settings": "tuned in this run",
         "machine": {"commit": "abc", "date": "2024-05-06"},
         "tasks": [{"protocol": "strict", "task": "new", **best}],
         "cold_start": {
@@ -46,7 +47,7 @@ def test_a_row_shows_the_best_baseline_by_name_and_the_interval_of_the_differenc
     ) in made
     assert "| shop, users with 10 declared interests | 7 | 0.010 | 0.020 | **0.030** | cold_start 7 |" in made
     assert "| shop, among 12 items without events | 7 | 0.010 | 0.020 | **0.030** | full 7 |" in made
-    assert made.endswith("Measured: shop at commit abc on 2024-05-06, seed 0.")
+    assert made.endswith("Measured: shop at commit abc on 2024-05-06, seed 0 (baseline settings tuned in this run).")
 
 
 def test_only_the_text_between_the_markers_changes_and_they_must_be_there() -> None:
