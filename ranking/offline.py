@@ -20,7 +20,7 @@ from ranking.popularity import Popularity
 from ranking.release import ModelRepository, Release
 from ranking.reranker import Reranker
 from ranking.retriever import Retriever
-from ranking.retriever_settings import settings_of
+from ranking.retriever_settings import RetrieverSettings, settings_of
 from ranking.tasks import Task
 
 PAGE = 10_000  # item changes read at a time
@@ -52,14 +52,19 @@ class OfflineStages:
         return self.reranker.rank(users, candidates, np.full(len(profiles), count), self.catalogue.view(), wishes)
 
 
-def load_stages(reader: StoreReader, repository: ModelRepository, release: Release) -> OfflineStages:
-    """Verify and load a release over the store's items and events. Raises `InvalidRelease`."""
+def load_stages(
+    reader: StoreReader, repository: ModelRepository, release: Release, settings: RetrieverSettings | None = None
+) -> OfflineStages:
+    """Verify and load a release over the store's items and events, with other retriever settings than its own if given.
+
+    Raises `InvalidRelease`.
+    """
     encoder, dims = encoder_identity(repository.open_version("encoder", release.models["encoder"]).folder)
     interest = repository.open_version("interest", release.models["interest"])
     model = InterestModel.load(interest.folder)
     interest.require_dims(rank=model.dims, items=len(model.item_ids))
     repository.open_version("retriever", release.models["retriever"]).require_dims(rank=model.dims, embedding=dims)
-    settings = settings_of(repository, release)
+    settings = settings or settings_of(repository, release)
     catalogue = Catalogue(dims, encoder)
     catalogue.apply(all_items(reader, encoder))
     popularity = Popularity()
@@ -104,16 +109,22 @@ def plain_requests(as_of: Doubles, exclude_seen: bool, candidates: int) -> Candi
 def evaluate_offline(reader: StoreReader, stages: OfflineStages, task: Task, k: int = 10) -> Metrics:
     """Metrics at k of a task, user by user as of the task's instants; all data come from `reader`."""
     view = stages.catalogue.view()
-    rankings = []
+    rows = [view.row_of_id(item_id) for item_id in task.relevant_ids]
+    absent = len(view)  # above every row: relevant, but never found
+    relevant = np.array([absent if row is None else row for row in rows], dtype=np.int64)
+    return ranking_metrics(offline_lists(reader, stages, task, k), task.relevant_offsets, relevant, k)
+
+
+def offline_lists(reader: StoreReader, stages: OfflineStages, task: Task, k: int) -> Longs:
+    """Catalogue rows int64 [users, k] for a task, best first, padded with -1."""
+    view = stages.catalogue.view()
+    lists = [np.zeros((0, k), dtype=np.int64)]
     for start in range(0, len(task.user_ids), USERS_AT_ONCE):
         part = slice(start, start + USERS_AT_ONCE)
         profiles = reader.profiles_as_of(task.user_ids[part], task.as_of[part].tolist())
         ranked = stages.recommend(profiles, task.as_of[part], k, task.exclude_seen)
-        rankings.append(padded_ranking(ranked.ranked_offsets, ranked.ranked_item, k))
-    rows = [view.row_of_id(item_id) for item_id in task.relevant_ids]
-    absent = len(view.row_of_key)  # above every key: relevant, but never found
-    keys = np.array([absent if row is None else int(view.keys[row]) for row in rows], dtype=np.int64)
-    return ranking_metrics(np.concatenate(rankings), task.relevant_offsets, keys, k)
+        lists.append(view.rows(padded_ranking(ranked.ranked_offsets, ranked.ranked_item, k)))
+    return np.concatenate(lists)
 
 
 def events_of_known_items(events: EventColumns, view: CatalogueView) -> EventColumns:

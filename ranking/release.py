@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from interest.errors import InvalidRelease
 
 MANIFEST = "manifest.json"
+UNTIL = "until"  # of a release's details: nothing fitted saw an event at or after that instant; None: no such limit
 STAGES = ("interest", "retriever", "reranker", "encoder", "generator")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 

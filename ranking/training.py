@@ -3,7 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from rich.progress import Progress, TaskID
 
 from interest.catalogue import Catalogue
 from interest.model import InterestModel
-from interest.store.protocol import StoreReader, StoreWriter
+from interest.store.protocol import EventColumns, StoreReader, StoreWriter
 from ranking.encoder import CombinedEncoder, Encoder, MiniLMEncoder, NgramEncoder
 from ranking.encoder_files import encoder_identity
 from ranking.features import FEATURES
@@ -29,7 +29,7 @@ from ranking.learning import (
 )
 from ranking.offline import all_items, events_of_known_items
 from ranking.popularity import Popularity
-from ranking.release import ManifestFields, ModelRepository, Release
+from ranking.release import UNTIL, ManifestFields, ModelRepository, Release
 
 __all__ = ["TrainingSettings", "train"]
 
@@ -46,6 +46,7 @@ def train(
     seed: int = 0,
     progress: Progress | None = None,
     created: float | None = None,
+    until: float | None = None,
 ) -> Release:
     """Fit every model, attach the item embeddings to the store, write the versions and the release.
 
@@ -53,14 +54,15 @@ def train(
     the profile and popularity as of the request, through the very code that serves. The interest model of the
     release is fitted on all events. Without enough events the release has no reranker, and serving uses
     `ranking.reranker.fused_scores`. The same store, settings, seed and number of threads give the same models.
-    `created` is the release's time in unix seconds, now by the wall clock when not given.
+    `created` is the release's time in unix seconds, now by the wall clock when not given. With `until` (unix seconds)
+    nothing that is fitted on behaviour sees an event at or after that instant, and the release says so.
     """
     settings = settings or TrainingSettings()
     steps = _Steps(progress)
     rng = np.random.default_rng(seed)
     encoder = _fit_encoder(reader, settings, rng, steps)
     _embed_items(reader, writer, encoder, steps)
-    world = _load_world(reader, encoder)
+    world = _load_world(reader, encoder, until)
     past = past_windows(world, settings, rng, lambda done, total: steps.show("past interests", done, total))
     if past:
         settings = replace(settings, retriever=fit_retriever(world, past[-1], settings.retriever, seed))
@@ -76,7 +78,11 @@ def train(
         models=models,
         data_fingerprint=target.fingerprint,
         metrics=metrics,
-        details={"reranker": "lambdamart" if queries else "fixed fusion: too few past requests", "seed": seed},
+        details={
+            "reranker": "lambdamart" if queries else "fixed fusion: too few past requests",
+            "seed": seed,
+            UNTIL: until,
+        },
     )
     repository.write_release(release)
     _forget_old_embeddings(writer, repository)
@@ -148,15 +154,23 @@ def _forget_old_embeddings(writer: StoreWriter, repository: ModelRepository) -> 
     writer.keep_embeddings([encoder_identity(folder)[0] for folder in folders])
 
 
-def _load_world(reader: StoreReader, encoder: Encoder) -> World:
+def _load_world(reader: StoreReader, encoder: Encoder, until: float | None) -> World:
     catalogue = Catalogue(encoder.dims, encoder.name)
     catalogue.apply(all_items(reader, encoder.name))
-    events = events_of_known_items(reader.event_columns(), catalogue.view())
+    events = _before(events_of_known_items(reader.event_columns(), catalogue.view()), until)
     popularity = Popularity()
     popularity.append(events)
     ids = reader.user_ids()
     users = dict(zip(reader.user_keys(ids).tolist(), ids, strict=True))
     return World(reader, catalogue, popularity, events, users)
+
+
+def _before(events: EventColumns, until: float | None) -> EventColumns:
+    """The events before that instant, all of them without one."""
+    if until is None:
+        return events
+    early = events.timestamp < until
+    return EventColumns(**{item.name: getattr(events, item.name)[early] for item in fields(EventColumns)})
 
 
 def _fingerprint(world: World) -> str:

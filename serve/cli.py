@@ -16,6 +16,7 @@ errors = Console(stderr=True)
 
 StoreUrl = Annotated[str, typer.Option(help="SQLAlchemy URL of the database.")]
 Repository = Annotated[Path, typer.Option(help="Folder of the model repository.")]
+Until = Annotated[float | None, typer.Option(help="Unix seconds: nothing fitted sees an event at or after it.")]
 DEFAULT_STORE = "sqlite:///.attune/attune.db"
 DEFAULT_REPOSITORY = Path(".attune/models")
 
@@ -44,11 +45,13 @@ def import_command(
 
 
 @app.command()
-def train(store: StoreUrl = DEFAULT_STORE, repository: Repository = DEFAULT_REPOSITORY, seed: int = 0) -> None:
+def train(
+    store: StoreUrl = DEFAULT_STORE, repository: Repository = DEFAULT_REPOSITORY, seed: int = 0, until: Until = None
+) -> None:
     """Fit interest model, encoder and reranker on the store's log and write a release."""
     from serve.commands.data import train_release
 
-    train_release(console, store, repository, seed)
+    train_release(console, store, repository, seed, until)
 
 
 @app.command()
@@ -79,11 +82,12 @@ def run(
     split: Annotated[str, typer.Option(help="train | all: load validation events too (no evaluation then).")] = "train",
     state: Annotated[Path, typer.Option(help="Where database and models are kept.")] = Path(".attune"),
     config: Annotated[Path, typer.Option(help="Ray Serve config file to start from.")] = Path("deploy/serve.yaml"),
+    until: Until = None,
 ) -> None:
     """Data, training, server, in one go; everything that is already there is used again."""
     from serve.commands.run import run_all
 
-    run_all(console, data, port, split, state, config)
+    run_all(console, data, port, split, state, config, until)
 
 
 @app.command()
@@ -93,11 +97,17 @@ def evaluate(
     state: Annotated[Path, typer.Option(help="Where `attune run` keeps database and models.")] = Path(".attune"),
     users: Annotated[int | None, typer.Option(help="Only the first N users.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write the numbers here.")] = None,
+    protocol: Annotated[str, typer.Option(help="per-user | strict: nothing fitted saw an event of the test time.")] = (
+        "per-user"
+    ),
+    baselines: Annotated[bool, typer.Option(help="Tune and measure the baselines too, in this run.")] = True,
+    settings: Annotated[Path | None, typer.Option(help="JSON of a run: its settings instead of tuning again.")] = None,
+    ablate: Annotated[bool, typer.Option(help="Also without the reranker, and without each source.")] = False,
 ) -> None:
-    """Ranking quality on held-out events: through HTTP with per-user as_of, beside the same offline."""
+    """Ranking quality on held-out events: through HTTP with per-user as_of, beside the same offline and baselines."""
     from serve.commands.evaluate import evaluate_data
 
-    evaluate_data(console, data, url, state, users, json)
+    evaluate_data(console, data, url, state, users, json, protocol, baselines, settings, ablate)
 
 
 @app.command()

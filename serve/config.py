@@ -109,7 +109,10 @@ class GenerationConfig(Settings):
 
 
 class EvaluationConfig(Settings):
-    """`as_of` and evaluations are accepted only here enabled, and only on a store without validation events."""
+    """`as_of` and evaluations are accepted only here enabled.
+
+    Over validation events only by a release trained `until` before them.
+    """
 
     enabled: bool = False
     max_rows: int = Field(20_000, ge=1)  # users of one evaluation

@@ -7,7 +7,7 @@ from interest.clock import Clock
 from interest.errors import InvalidConfig, InvalidRelease
 from interest.store.open import open_reader
 from interest.store.protocol import IMPORTED_UNTIL
-from ranking.release import ModelRepository, Release
+from ranking.release import UNTIL, ModelRepository, Release
 from ranking.retriever_settings import settings_of
 from serve.config import ServerConfig
 
@@ -25,8 +25,11 @@ def checked(config: ServerConfig) -> ServerConfig:
     reader = open_reader(config.store.url)
     try:
         split = reader.get_meta("split")
-        if split == "all" and config.evaluation.enabled:
-            raise InvalidConfig("evaluation.enabled: the store was loaded with SPLIT=all, validation events included")
+        if split == "all" and config.evaluation.enabled and release.details.get(UNTIL) is None:
+            raise InvalidConfig(
+                f"evaluation.enabled: the store was loaded with SPLIT=all, validation events included, and release "
+                f"{release.name} was fitted on all of them (attune train --until UNIX_SECONDS makes one that was not)"
+            )
         clock = _clock(config, reader.get_meta(IMPORTED_UNTIL))
     finally:
         reader.close()

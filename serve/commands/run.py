@@ -31,17 +31,18 @@ TRAINED = "trained"  # meta: fingerprint of the files the newest release was tra
 SPLIT = "split"
 
 
-def run_all(console: Console, data: str, port: int, split: str, state: Path, config: Path) -> None:
-    """Everything from a data folder (or none) to a ready server, then wait for Ctrl-C."""
+def run_all(
+    console: Console, data: str, port: int, split: str, state: Path, config: Path, until: float | None = None
+) -> None:
+    """Everything from a data folder (or none) to a ready server, then wait for Ctrl-C. `until`: of the training."""
     if split not in ("train", "all"):
         raise InvalidConfig(f"SPLIT={split}: must be train or all")
     start = time.perf_counter()
     folder = (Path(data) if data else _synthetic_world(console, state)).resolve()
-    home = state / (folder.name if split == "train" else f"{folder.name}-{split}")
-    store = f"sqlite:///{(home / 'attune.db').resolve()}"
-    _load(console, folder, split, store)  # type: ignore[arg-type]  # checked above
-    _train(console, store, home / "models")
-    http, settings = server_settings(config, store, home, split)
+    home = home_of(state, folder, split, until)
+    store = store_in(home)
+    prepare(console, folder, split, home, until)  # type: ignore[arg-type]  # checked above
+    http, settings = server_settings(config, store, home, split == "train" or until is not None)
     with ready_server(console, settings, http.model_copy(update={"port": port})) as url:
         console.print(f"\n[bold green]Attune is ready at {url}[/] after {time.perf_counter() - start:.0f} s")
         _show(console, url, store)
@@ -49,13 +50,32 @@ def run_all(console: Console, data: str, port: int, split: str, state: Path, con
         wait_for_interrupt()
 
 
-def server_settings(config: Path, store: str, home: Path, split: str) -> tuple[HttpConfig, ServerConfig]:
-    """The Serve config file with this data's store and models; evaluation is open unless validation was loaded."""
+def home_of(state: Path, folder: Path, split: str, until: float | None = None) -> Path:
+    """Where database and models of a data folder, a split of it and a training `until` (unix seconds) are kept."""
+    name = folder.resolve().name if split == "train" else f"{folder.resolve().name}-{split}"
+    return state / (name if until is None else f"{name}-until-{until:.0f}")
+
+
+def store_in(home: Path) -> str:
+    """The URL of the database of a home."""
+    return f"sqlite:///{(home / 'attune.db').resolve()}"
+
+
+def prepare(
+    console: Console, folder: Path, split: Literal["train", "all"], home: Path, until: float | None = None
+) -> None:
+    """Import and train, as far as that has not been done."""
+    _load(console, folder.resolve(), split, store_in(home))
+    _train(console, store_in(home), home / "models", until)
+
+
+def server_settings(config: Path, store: str, home: Path, evaluation: bool) -> tuple[HttpConfig, ServerConfig]:
+    """The Serve config file with this data's store and models, open for evaluation or not."""
     http, args = read_serve_config(config)
     own = {
         "store": {**args.get("store", {}), "url": store},
         "repository": str((home / "models").resolve()),
-        "evaluation": {"enabled": split == "train"},
+        "evaluation": {"enabled": evaluation},
     }
     return http, parse_config({**args, **own}, str(config))
 
@@ -92,7 +112,7 @@ def _load(console: Console, folder: Path, split: Literal["train", "all"], store:
         writer.set_meta(IMPORTED, fingerprint)
 
 
-def _train(console: Console, store: str, repository: Path) -> None:
+def _train(console: Console, store: str, repository: Path, until: float | None = None) -> None:
     latest = ModelRepository(repository).latest()
     with closing(open_reader(store)) as reader:
         imported = reader.get_meta(IMPORTED) or ""
@@ -101,7 +121,7 @@ def _train(console: Console, store: str, repository: Path) -> None:
         console.print(f"Models: release {latest.name}, as trained before.", highlight=False)
         return
     console.print("Training ...")
-    train_release(console, store, repository, seed=0)
+    train_release(console, store, repository, seed=0, until=until)
     with closing(open_writer(store)) as writer:
         writer.set_meta(TRAINED, imported)
 

@@ -19,8 +19,10 @@ import psutil
 import pytest
 
 from interest.store.open import open_reader
-from ranking.offline import load_stages
+from ranking.offline import load_stages, offline_lists
 from ranking.release import ModelRepository
+from ranking.tasks import Task
+from serve.commands.evaluation_client import ask, task_requests
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
@@ -195,6 +197,24 @@ def test_the_interest_vector_moves_exactly_as_the_offline_fold_says(cluster: Any
         offline = stages.lookup.lookup(folded, np.array([after["now"]])).vector[0]
     assert np.abs(np.array(before) - offline).max() > 1e-4
     np.testing.assert_allclose(after["vector"], offline, atol=1e-6)
+
+
+def test_an_evaluation_through_http_gets_the_lists_that_the_stages_give_offline(cluster: Any) -> None:
+    last = {event.user_id: event.timestamp for event in sorted(cluster.home.world.events, key=lambda e: e.timestamp)}
+    users = tuple(sorted(last)[:40])
+    as_of = np.array([last[user] - 1.0 for user in users])
+    nothing = np.zeros(len(users) + 1, dtype=np.int64)
+    repository = ModelRepository(cluster.home.folder / "models")
+    release = repository.read_release(cluster.home.config().release)
+    for exclude_seen in (True, False):
+        task = Task("last", users, as_of, nothing, (), exclude_seen)
+        answers = ask(cluster.url, task_requests(task, 20), "last", lambda what, done, of: None)
+        with closing(open_reader(cluster.home.store_url)) as reader:
+            stages = load_stages(reader, repository, release)
+            rows = offline_lists(reader, stages, task, 20)
+        ids = stages.catalogue.view().ids
+        assert answers.lists == [[ids[row] for row in line if row >= 0] for line in rows.tolist()]
+        assert sum(answers.tiers.values()) == 40
 
 
 def test_errors_keep_their_envelope_and_request_id_across_the_cluster(cluster: Any) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,18 +37,24 @@ class Shop:
     writer: StoreWriter
     repository: ModelRepository
 
-    def train(self, seed: int = 0, progress: Progress | None = None) -> Release:
-        return train(self.reader, self.writer, self.repository, SETTINGS, seed=seed, progress=progress, created=CREATED)
+    def train(self, seed: int = 0, progress: Progress | None = None, until: float | None = None) -> Release:
+        options: dict[str, Any] = {"seed": seed, "progress": progress, "created": CREATED, "until": until}
+        return train(self.reader, self.writer, self.repository, SETTINGS, **options)
 
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Shop]:
     with ExitStack() as stack:
-        url = f"sqlite:///{tmp_path / 'attune.db'}"
-        writer, reader = open_writer(url), open_reader(url)
-        stack.callback(writer.close)
-        stack.callback(reader.close)
-        yield Shop(reader, writer, ModelRepository(tmp_path / "models"))
+        yield new_shop(tmp_path, stack)
+
+
+def new_shop(folder: Path, stack: ExitStack) -> Shop:
+    folder.mkdir(exist_ok=True)
+    url = f"sqlite:///{folder / 'attune.db'}"
+    writer, reader = open_writer(url), open_reader(url)
+    stack.callback(writer.close)
+    stack.callback(reader.close)
+    return Shop(reader, writer, ModelRepository(folder / "models"))
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +103,23 @@ def test_the_same_log_and_seed_give_the_same_files(shop: Shop, world: World) -> 
     assert (first.name, again.name) == ("1", "2")
     assert again.data_fingerprint == first.data_fingerprint
     assert sums(shop, again) == sums(shop, first)
+
+
+def test_training_until_an_instant_gives_the_models_of_a_store_that_ends_there(shop: Shop, world: World) -> None:
+    events = sorted(world.events, key=lambda event: event.timestamp)
+    until = events[3 * len(events) // 4].timestamp
+    shop.writer.put_items(world.items, None, "")
+    shop.writer.append(events)
+    cut = shop.train(until=until)
+    with ExitStack() as stack:
+        past = new_shop(shop.repository.root.parent / "past", stack)
+        past.writer.put_items(world.items, None, "")
+        past.writer.append([event for event in events if event.timestamp < until])
+        expected = past.train()
+        assert cut.data_fingerprint == expected.data_fingerprint
+        assert sums(shop, cut) == sums(past, expected)
+    assert (cut.details["until"], expected.details["until"]) == (until, None)
+    assert sums(shop, shop.train()) != sums(shop, cut), "the later events would have made a difference"
 
 
 def test_a_catalogue_without_events_gives_a_release_without_reranker_that_still_answers(shop: Shop) -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from interest.errors import InvalidConfig, InvalidRelease
 from interest.store.open import open_writer
+from ranking.release import ModelRepository
 from serve.config import DEPLOYMENTS, parse_config, read_serve_config
 from serve.startup import candidates_of, checked, clock_of, resolve_release
 
@@ -80,6 +82,20 @@ def test_a_store_with_validation_events_refuses_evaluation(trained_home: Any, tm
     with pytest.raises(InvalidConfig, match="SPLIT=all"):
         home.config()
     assert home.config(evaluation={"enabled": False}).release == "1"
+
+
+def test_a_release_that_saw_only_the_past_may_be_evaluated_on_the_rest(trained_home: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "home"
+    shutil.copytree(trained_home.folder, folder)
+    home = type(trained_home)(folder, trained_home.world)
+    with closing(open_writer(home.store_url)) as writer:
+        writer.set_meta("split", "all")
+    repository = ModelRepository(folder / "models")
+    whole = repository.read_release("1")
+    repository.write_release(replace(whole, name="2", details={**whole.details, "until": 1_700_000_000.0}))
+    assert home.config(release="2").evaluation.enabled
+    with pytest.raises(InvalidConfig, match="--until"):
+        home.config(release="1")
 
 
 def test_release_and_clock_are_resolved_once_for_every_replica(trained_home: Any) -> None:

@@ -393,6 +393,33 @@ async def test_impressions_are_logged_with_what_was_shown(server: Any, home: Any
     assert [one.text for one in logged] == [item["generated"]["text"] for item in reply["data"]]
 
 
+async def test_a_reply_as_of_an_instant_is_the_same_whatever_happens_after_it(server: Any, home: Any) -> None:
+    times = sorted(event.timestamp for event in home.world.events)
+    as_of = times[len(times) // 2]
+    users = sorted({event.user_id for event in home.world.events if event.timestamp < as_of})[:8]
+    asked = [{"user_id": user, "count": 20, "as_of": as_of, "include": ["scores"]} for user in users]
+    asked += [{**body, "exclude_seen": True} for body in asked]
+
+    async def replies() -> list[list[dict[str, Any]]]:
+        answer = await server.client.post("/v1/recommendations:batch", json={"requests": asked})
+        assert answer.status_code == 200, answer.text
+        return [reply["data"] for reply in answer.json()["data"]]
+
+    before = await replies()
+    later = [
+        {"id": f"later-{user}-{item.item_id}", "type": "purchase", "user_id": user, "item_id": item.item_id}
+        for user in users
+        for item in home.world.items[:60]
+    ]
+    later = [{**event, "timestamp": as_of + 1} for event in later]
+    assert (await server.client.post("/v1/events", json={"events": later})).status_code == 202
+    await asyncio.sleep(4 * server.config.retrieval.follow_interval_s)  # every replica has counted them
+    assert await replies() == before
+    at_once = [{**body, "as_of": as_of + 2} for body in asked]
+    answer = await server.client.post("/v1/recommendations:batch", json={"requests": at_once})
+    assert [reply["data"] for reply in answer.json()["data"]] != before, "a second later they do count"
+
+
 async def test_as_of_shows_the_past_and_leaves_no_impression(server: Any, home: Any) -> None:
     event = home.world.events[len(home.world.events) // 2]
     url = f"/v1/users/{event.user_id}/interests"
