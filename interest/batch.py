@@ -49,6 +49,7 @@ class UserBatch(ArrayBatch):
 
     now: Doubles  # [B] unix seconds on the server's one clock, or the request's as_of
     vector: Floats  # [B, D] collaborative interest vector of all behaviour; zeros when nothing is known
+    recent_vector: Floats  # [B, D] the same with recent behaviour first: its weights fall to half within weeks
     session_vector: Floats  # [B, D] the same of the behaviour around the user's latest event
     content: Floats  # [B, K, E] unit length or zero
     behaviour_offsets: Longs  # [B + 1]

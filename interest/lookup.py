@@ -22,6 +22,7 @@ from interest.profile import (
 )
 
 CONTENT_VECTORS = 3  # all behaviour; behaviour around the latest event; declared interests
+SHORT_HALF_LIFE_S = 20 * DAY_S  # of the recent vector, on top of the model's own decay
 RECENT_HALF_LIFE_S = DAY_S  # of the session's vectors, counted back from the user's latest event
 LEAST_RECENCY = 0.1
 KEYWORD_HALF_LIFE_S = HALF_LIVES_S[1]  # of the profile's comment keywords
@@ -70,7 +71,8 @@ class InterestLookup:
         offsets = ragged_offsets([len(rows.item_key) for rows in behaviour])
         rows = concatenated(behaviour) if behaviour else empty_behaviour()
         instants = np.asarray(now, dtype=np.float64)
-        weights = self._weights(rows, np.repeat(instants, np.diff(offsets)))
+        row_now = np.repeat(instants, np.diff(offsets))
+        weights = self._weights(rows, row_now)
         catalogue_rows = join.view.rows(rows.item_key)
         recency = _recency(behaviour, offsets, rows.last_at)
         facet_offsets, facet_hashes, facet_weights = self._facets(
@@ -79,6 +81,7 @@ class InterestLookup:
         return UserBatch(
             now=instants,
             vector=self._vectors(join, offsets, catalogue_rows, weights),
+            recent_vector=self._vectors(join, offsets, catalogue_rows, weights * _decay(rows.last_at, row_now)),
             session_vector=self._vectors(join, offsets, catalogue_rows, weights * recency),
             content=_content(join, profiles, offsets, catalogue_rows, weights, recency),
             behaviour_offsets=offsets,
@@ -224,6 +227,11 @@ def _carried(join: _Join, facet: Facet) -> list[int]:
 def _column(join: _Join, hashed: int) -> int | None:
     column = int(np.searchsorted(join.hashes, np.uint64(hashed)))
     return column if column < len(join.hashes) and int(join.hashes[column]) == hashed else None
+
+
+def _decay(last_at: Doubles, now: Doubles) -> Doubles:
+    decayed: Doubles = np.exp2(-np.maximum(now - last_at, 0.0) / SHORT_HALF_LIFE_S)
+    return decayed
 
 
 def _recency(behaviour: Sequence[Behaviour], offsets: Longs, last_at: Doubles) -> Doubles:

@@ -31,7 +31,7 @@ class CandidateBatch(ArrayBatch):
 
     candidate_offsets: Longs  # [B + 1]
     candidate_item: Longs  # item keys
-    candidate_score: Floats  # [N, len(SOURCES)], NaN where a source did not score the item
+    candidate_score: Floats  # [N, len(SCORES)], NaN where undefined
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class RankedBatch(ArrayBatch):
     ranked_offsets: Longs  # [B + 1]
     ranked_item: Longs  # item keys
     ranked_score: Floats  # [N] the reranker's score
-    ranked_parts: Floats  # [N, len(SOURCES)] the source scores of each
+    ranked_parts: Floats  # [N, len(SCORES)] the source scores of each
     ranked_propensity: Doubles  # [N] probability of this item at this place, given those above it
 
 

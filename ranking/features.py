@@ -14,13 +14,18 @@ from ranking.history import PairHistory, pair_history
 from ranking.item_features import ITEM_FEATURES, item_features, ranks
 from ranking.item_statistics import ItemStatistics
 from ranking.popularity import Popularity
-from ranking.sources import SOURCES
+from ranking.sources import SCORES
 
-RANKED_SOURCES = ("collaborative", "session", "together", "content")
-SHARED_SOURCES = ("collaborative", "together")  # score over the user's greatest one
+RANKED_SOURCES = ("collaborative", "session", "together", "content", "together_recent", "together_session")
+SHARED_SOURCES = (
+    "collaborative",
+    "together",
+    "collaborative_recent",
+    "together_recent",
+)  # score over the user's greatest one
 
 FEATURES: tuple[str, ...] = (
-    *(f"source_{source}" for source in SOURCES),
+    *(f"source_{source}" for source in SCORES),
     *(f"{source}_rank" for source in RANKED_SOURCES),
     *(f"{source}_share" for source in SHARED_SOURCES),
     *ITEM_FEATURES,
@@ -95,7 +100,7 @@ def make_features(
 
 def _source_features(candidates: CandidateBatch, user: Longs) -> list[Doubles]:
     scores, offsets = candidates.candidate_score.astype(np.float64), candidates.candidate_offsets
-    of = {source: scores[:, column] for column, source in enumerate(SOURCES)}
+    of = {source: scores[:, column] for column, source in enumerate(SCORES)}
     places = [ranks(of[source], user, offsets) for source in RANKED_SOURCES]
     return [*scores.T, *places, *(_share(of[source], user, offsets) for source in SHARED_SOURCES)]
 

@@ -47,7 +47,7 @@ class TrainingSettings:
     sessions_per_user: int = 2
     horizon_s: float = 60 * 86_400.0
     max_requests: int = 6_000
-    negatives: int = 100
+    negatives: int = 60
     interest: InterestSettings = field(default_factory=InterestSettings)
     retriever: RetrieverSettings = field(default_factory=RetrieverSettings)
     booster: BoosterSettings = field(default_factory=BoosterSettings)

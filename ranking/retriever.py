@@ -17,14 +17,18 @@ from ranking.index import ItemIndex
 from ranking.popularity import ALL_TIME, Popularity
 from ranking.sources import (
     COLLABORATIVE,
+    COLLABORATIVE_RECENT,
     CONTENT,
     DEFAULT_QUOTAS,
     POPULAR,
     REPEAT,
     SCORE_WINDOW,
+    SCORES,
     SESSION,
     SOURCES,
     TOGETHER,
+    TOGETHER_RECENT,
+    TOGETHER_SESSION,
     KeyLists,
     OwnWeights,
     by_popularity,
@@ -167,11 +171,14 @@ class Retriever:
         place = np.arange(len(keys)) - offsets[owner]
         table = np.full((len(chosen), int(np.diff(offsets).max(initial=0))), -1, dtype=np.int64)
         table[owner, place] = keys
-        scores = np.full((len(keys), len(SOURCES)), np.nan, dtype=np.float32)
+        scores = np.full((len(keys), len(SCORES)), np.nan, dtype=np.float32)
         for source, index, vectors in (
             (COLLABORATIVE, self._next_items, _one(users.vector, self._next)),
             (SESSION, self._next_items, _one(users.session_vector, self._next)),
             (TOGETHER, self._together_items, _one(users.vector, self._together)),
+            (COLLABORATIVE_RECENT, self._next_items, _one(users.recent_vector, self._next)),
+            (TOGETHER_RECENT, self._together_items, _one(users.recent_vector, self._together)),
+            (TOGETHER_SESSION, self._together_items, _one(users.session_vector, self._together)),
         ):
             scores[:, source] = _best_products(index, vectors, table)[owner, place]
         scores[:, CONTENT] = _best_products(self._content, users.content, table)[owner, place]

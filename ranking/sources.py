@@ -18,6 +18,11 @@ SOURCES = ("collaborative", "session", "together", "content", "popular", "repeat
 event; together: what goes with all behaviour in no order of time; content: nearest texts; repeat: own items."""
 
 COLLABORATIVE, SESSION, TOGETHER, CONTENT, POPULAR, REPEAT = range(len(SOURCES))
+SCORES = (*SOURCES, "collaborative_recent", "together_recent", "together_session")
+"""Columns of `CandidateBatch.candidate_score`: what each source says of an item, whoever named it, and three more
+views of the interest model that name nobody: both heads on recent behaviour, the second one on the session."""
+
+COLLABORATIVE_RECENT, TOGETHER_RECENT, TOGETHER_SESSION = range(len(SOURCES), len(SCORES))
 DEFAULT_QUOTAS: Mapping[str, int] = {
     "collaborative": 120,
     "session": 40,

@@ -8,7 +8,7 @@ from interest.batch import Doubles
 from interest.catalogue import Catalogue, CatalogueView
 from ranking.filters import compile_filter
 from ranking.popularity import WINDOW, Popularity
-from ranking.sources import SOURCES
+from ranking.sources import SCORES
 from serve.ranker import Query, Ranking
 
 RECENT_WINDOW = WINDOW[30]  # column of Popularity.counts
@@ -39,8 +39,8 @@ class PopularItems:
         boosted = counts[rows] * _factors(query, view)[rows, None]
         order = np.lexsort((view.keys[rows], -boosted[:, -1], -boosted[:, RECENT_WINDOW]))[: query.count]
         best = rows[order]
-        parts = np.full((len(best), len(SOURCES)), math.nan, dtype=np.float32)
-        parts[:, SOURCES.index("popular")] = counts[best, RECENT_WINDOW]
+        parts = np.full((len(best), len(SCORES)), math.nan, dtype=np.float32)
+        parts[:, SCORES.index("popular")] = counts[best, RECENT_WINDOW]
         scores = boosted[order, RECENT_WINDOW]
         return Ranking(view.keys[best], scores, parts, np.ones(len(best)), (), False, {})
 

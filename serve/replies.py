@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from interest.items import Item
-from ranking.sources import SOURCES
+from ranking.sources import SCORES
 from serve.generation.generator import GeneratedText
 from serve.ranker import Ranking
 from serve.schema import ContentType, GeneratedContent, Include, Language, RecommendedItem, Usage
@@ -19,7 +19,7 @@ def recommended(
     """The item at `place` (from 0) of the ranking as it is shown at `rank` (from 1), with what `include` asks for."""
     parts = None
     if "scores" in include:
-        parts = {name: float(v) for name, v in zip(SOURCES, ranking.parts[place], strict=True) if not math.isnan(v)}
+        parts = {name: float(v) for name, v in zip(SCORES, ranking.parts[place], strict=True) if not math.isnan(v)}
     return RecommendedItem(
         item_id=item.item_id,
         rank=rank,

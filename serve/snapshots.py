@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 
 from interest.batch import Floats, Longs
-from ranking.sources import SOURCES
+from ranking.sources import SCORES
 from serve.ranker import Ranking
 from serve.schema import Generate, Include, Recommendation, RecommendationRequest, Tier
 
@@ -30,7 +30,7 @@ class Kept(msgspec.Struct, frozen=True):
         """As it was when the first page was made."""
         scores: Floats = np.frombuffer(self.scores, dtype="<f4")
         keys: Longs = np.frombuffer(self.keys, dtype="<u4" if len(self.keys) == len(self.scores) else "<i8")
-        parts = np.full((len(scores), len(SOURCES)), math.nan, dtype=np.float32)
+        parts = np.full((len(scores), len(SCORES)), math.nan, dtype=np.float32)
         if len(self.parts) == parts.nbytes:
             parts = np.frombuffer(self.parts, dtype="<f4").reshape(parts.shape)
         propensity = np.ones(len(scores))

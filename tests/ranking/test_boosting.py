@@ -15,7 +15,7 @@ from ranking.batch import CandidateBatch, ListWishes, RankedBatch, plain_wishes
 from ranking.boosting import MAX_FACTOR, MIN_FACTOR, Boosting, Boosts
 from ranking.popularity import Popularity
 from ranking.reranker import MUTED_PENALTY, Reranker
-from ranking.sources import SOURCES
+from ranking.sources import SCORES
 
 ITEMS = 30
 
@@ -53,6 +53,7 @@ def strangers(number: int, muted: str = "") -> UserBatch:
     return UserBatch(
         now=np.full(number, 1e9),
         vector=np.zeros((number, 1), np.float32),
+        recent_vector=np.zeros((number, 1), np.float32),
         session_vector=np.zeros((number, 1), np.float32),
         content=np.zeros((number, 1, 0), np.float32),
         behaviour_offsets=np.zeros(number + 1, np.int64),
@@ -74,8 +75,8 @@ def ranked(
 ) -> RankedBatch:
     """Every item for each of so many alike strangers, by the rule for releases without a model."""
     content = np.linspace(-1.0, 1.0, ITEMS, dtype=np.float32)
-    scores: Floats = np.full((number * ITEMS, len(SOURCES)), np.nan, dtype=np.float32)
-    scores[:, SOURCES.index("content")] = np.tile(content, number)
+    scores: Floats = np.full((number * ITEMS, len(SCORES)), np.nan, dtype=np.float32)
+    scores[:, SCORES.index("content")] = np.tile(content, number)
     candidates = CandidateBatch(np.arange(number + 1) * ITEMS, np.tile(np.arange(ITEMS), number), scores)
     reranker = Reranker(None, Popularity())
     count = np.full(number, ITEMS)

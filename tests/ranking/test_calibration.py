@@ -37,6 +37,7 @@ def behaviour_of(acts: list[list[tuple[int, EventType, float]]]) -> UserBatch:
     return UserBatch(
         now=np.full(len(acts), NOW),
         vector=np.zeros((len(acts), 1), dtype=np.float32),
+        recent_vector=np.zeros((len(acts), 1), dtype=np.float32),
         session_vector=np.zeros((len(acts), 1), dtype=np.float32),
         content=np.zeros((len(acts), 1, 0), dtype=np.float32),
         behaviour_offsets=np.concatenate([[0], np.cumsum([len(user) for user in acts])]).astype(np.int64),

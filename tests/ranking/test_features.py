@@ -20,7 +20,7 @@ from ranking.batch import CandidateBatch
 from ranking.features import FEATURES, RISING, make_features
 from ranking.history import SESSION_S
 from ranking.popularity import ALL_TIME, WINDOW, Popularity
-from ranking.sources import SOURCES
+from ranking.sources import SCORES
 
 NOW = 1_700_000_000.0
 TYPES = (EventType.VIEW, EventType.LIKE, EventType.DISLIKE, EventType.PURCHASE)
@@ -70,6 +70,7 @@ def user_batch(behaviour: list[list[Row]], facets: list[dict[Facet, float]], now
     return UserBatch(
         now=np.array(now, dtype=np.float64),
         vector=np.zeros((len(now), 1), dtype=np.float32),
+        recent_vector=np.zeros((len(now), 1), dtype=np.float32),
         session_vector=np.zeros((len(now), 1), dtype=np.float32),
         content=np.zeros((len(now), 1, 0), dtype=np.float32),
         behaviour_offsets=ragged_offsets([len(part) for part in behaviour]),
@@ -103,7 +104,7 @@ def random_users(rng: np.random.Generator, number: int) -> UserBatch:
 def random_candidates(rng: np.random.Generator, users: int) -> CandidateBatch:
     parts = [np.sort(rng.permutation(22)[: rng.integers(0, 15)] + 1) for _ in range(users)]  # 21 and 22 are unknown
     offsets = ragged_offsets([len(part) for part in parts])
-    scores = rng.normal(size=(offsets[-1], len(SOURCES))).astype(np.float32)
+    scores = rng.normal(size=(offsets[-1], len(SCORES))).astype(np.float32)
     scores[rng.random(scores.shape) < 0.2] = np.nan
     return CandidateBatch(offsets, np.concatenate(parts), scores)
 
@@ -121,6 +122,7 @@ def one_user(users: UserBatch, user: int) -> UserBatch:
         users,
         now=users.now[part],
         vector=users.vector[part],
+        recent_vector=users.recent_vector[part],
         session_vector=users.session_vector[part],
         content=users.content[part],
         **changes,
@@ -228,7 +230,7 @@ def test_facets_that_user_and_item_share_overlap_and_muted_ones_are_marked(popul
         item = Item(item_id=str(key), title="", tags=tags)
         catalogue.apply([ItemChange(key + 1, key, str(key), item, None, "")])
     users = user_batch([[]], [{Facet("tag", "red"): 0.5, Facet("tag", "blue"): 0.0}], [NOW])
-    candidates = CandidateBatch(np.array([0, 3]), np.arange(3), np.full((3, len(SOURCES)), np.nan, dtype=np.float32))
+    candidates = CandidateBatch(np.array([0, 3]), np.arange(3), np.full((3, len(SCORES)), np.nan, dtype=np.float32))
     found = make_features(users, candidates, catalogue.view(), popularity)
     assert_allclose(found.values[:, FEATURES.index("facet_overlap")], [0.4, 0.0, 0.0])
     assert_allclose(found.values[:, FEATURES.index("facet_overlap_share")], [0.25, 0.0, np.nan])
@@ -236,7 +238,7 @@ def test_facets_that_user_and_item_share_overlap_and_muted_ones_are_marked(popul
 
 
 def test_ranks_and_shares_follow_the_source_scores(catalogue: Catalogue, popularity: Popularity) -> None:
-    scores = np.full((4, len(SOURCES)), np.nan, dtype=np.float32)
+    scores = np.full((4, len(SCORES)), np.nan, dtype=np.float32)
     scores[:, 0] = [1.0, np.nan, 4.0, 2.0]
     users = user_batch([[]], [{}], [NOW])
     candidates = CandidateBatch(np.array([0, 4]), np.arange(1, 5), scores)
@@ -249,7 +251,7 @@ def test_ranks_and_shares_follow_the_source_scores(catalogue: Catalogue, popular
 def test_repeats_are_offered_when_a_candidate_was_used_before(catalogue: Catalogue, popularity: Popularity) -> None:
     rows: list[Row] = [(3, EventType.PURCHASE, 1, 9.0, 9.0)]
     users = user_batch([rows, rows], [{}, {}], [NOW, NOW])
-    scores = np.zeros((4, len(SOURCES)), dtype=np.float32)
+    scores = np.zeros((4, len(SCORES)), dtype=np.float32)
     candidates = CandidateBatch(np.array([0, 2, 4]), np.array([2, 3, 4, 5]), scores)
     found = make_features(users, candidates, catalogue.view(), popularity).values
     assert_array_equal(found[:, FEATURES.index("repeats_offered")], [1, 1, 0, 0])
@@ -262,7 +264,7 @@ def test_only_a_purchase_makes_a_last_purchase(catalogue: Catalogue, popularity:
         (4, EventType.LIKE, 1, DAY_S, DAY_S),
     ]
     users = user_batch([rows], [{}], [NOW])
-    scores = np.zeros((3, len(SOURCES)), dtype=np.float32)
+    scores = np.zeros((3, len(SCORES)), dtype=np.float32)
     candidates = CandidateBatch(np.array([0, 3]), np.array([3, 4, 5]), scores)
     found = make_features(users, candidates, catalogue.view(), popularity).values
     assert_array_equal(found[:, FEATURES.index("own_last_purchase_days")], [6, np.nan, np.nan])
@@ -271,14 +273,14 @@ def test_only_a_purchase_makes_a_last_purchase(catalogue: Catalogue, popularity:
 
 def test_an_item_that_is_not_there_yet_has_no_age(catalogue: Catalogue, popularity: Popularity) -> None:
     users = user_batch([[]], [{}], [NOW - 1_000 * DAY_S])
-    candidates = CandidateBatch(np.array([0, 1]), np.array([3]), np.zeros((1, len(SOURCES)), dtype=np.float32))
+    candidates = CandidateBatch(np.array([0, 1]), np.array([3]), np.zeros((1, len(SCORES)), dtype=np.float32))
     found = make_features(users, candidates, catalogue.view(), popularity).values
     assert np.isnan(found[0, FEATURES.index("item_age_days")])
     assert found[0, FEATURES.index("popularity_all")] == 0
 
 
 def test_no_users_and_no_candidates_make_no_rows(popularity: Popularity) -> None:
-    empty = CandidateBatch(np.array([0]), np.zeros(0, dtype=np.int64), np.zeros((0, len(SOURCES)), dtype=np.float32))
+    empty = CandidateBatch(np.array([0]), np.zeros(0, dtype=np.int64), np.zeros((0, len(SCORES)), dtype=np.float32))
     found = make_features(user_batch([], [], []), empty, Catalogue().view(), popularity)
     assert found.values.shape == (0, len(FEATURES))
 

@@ -13,7 +13,7 @@ from interest.store.protocol import ItemChange
 from ranking.batch import CandidateBatch, ListWishes, plain_wishes
 from ranking.calibration import CategoryTable
 from ranking.lists import Arranged, arrange, score_order
-from ranking.sources import SOURCES
+from ranking.sources import SCORES
 
 USERS, EACH = 6, 40
 DRAWS = 4_000
@@ -37,6 +37,7 @@ def users_of(number: int) -> UserBatch:
     return UserBatch(
         now=np.full(number, 1e9),
         vector=np.zeros((number, 1), dtype=np.float32),
+        recent_vector=np.zeros((number, 1), dtype=np.float32),
         session_vector=np.zeros((number, 1), dtype=np.float32),
         content=np.zeros((number, 1, 8), dtype=np.float32),
         behaviour_offsets=np.arange(number + 1),
@@ -61,7 +62,7 @@ def listed(catalogue: Catalogue, wishes: ListWishes, count: int = 10, muted: int
     candidates = CandidateBatch(
         np.arange(users + 1) * EACH,
         np.tile(np.arange(EACH), users),
-        np.zeros((users * EACH, len(SOURCES)), dtype=np.float32),
+        np.zeros((users * EACH, len(SCORES)), dtype=np.float32),
     )
     ranked = score_order(scores - 1000 * held.astype(np.float32), held, candidates)
     counts = np.full(users, count)

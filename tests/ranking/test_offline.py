@@ -15,7 +15,7 @@ from ranking.batch import CandidateBatch
 from ranking.lambdamart import BoosterSettings
 from ranking.offline import OfflineStages, candidate_labels, evaluate_offline, load_stages
 from ranking.release import ModelRepository
-from ranking.sources import SOURCES
+from ranking.sources import SCORES
 from ranking.synthetic import World, make_world
 from ranking.tasks import Task
 from ranking.training import TrainingSettings, train
@@ -90,7 +90,7 @@ def test_a_relevant_item_that_the_catalogue_lacks_counts_but_is_never_found(
 
 
 def test_labels_mark_the_candidates_that_their_own_user_wanted() -> None:
-    scores = np.zeros((5, len(SOURCES)), dtype=np.float32)
+    scores = np.zeros((5, len(SCORES)), dtype=np.float32)
     candidates = CandidateBatch(np.array([0, 3, 5]), np.array([1, 2, 3, 2, 9]), scores)
     found = candidate_labels(candidates, np.array([0, 2, 3]), np.array([3, 7, 2]))
     assert_array_equal(found, [0, 0, 1, 1, 0])

@@ -22,11 +22,11 @@ from ranking.features import FEATURES
 from ranking.lambdamart import BoosterSettings, RankingData, fit_booster, predict, save_booster
 from ranking.popularity import Popularity
 from ranking.reranker import Reranker, fused_scores
-from ranking.sources import SOURCES
+from ranking.sources import SCORES
 
 NOW = 1_700_000_000.0
 SIGNAL = FEATURES.index("source_collaborative")
-SETTINGS = BoosterSettings(trees=20, min_rows_in_leaf=5)
+SETTINGS = BoosterSettings(feature_fraction=1.0, trees=20, min_rows_in_leaf=5)
 
 
 def ranking_data(rng: np.random.Generator, queries: int) -> RankingData:
@@ -60,6 +60,7 @@ def users_of(number: int) -> UserBatch:
     return UserBatch(
         now=np.full(number, NOW),
         vector=np.zeros((number, 1), dtype=np.float32),
+        recent_vector=np.zeros((number, 1), dtype=np.float32),
         session_vector=np.zeros((number, 1), dtype=np.float32),
         content=np.zeros((number, 1, 0), dtype=np.float32),
         behaviour_offsets=np.arange(number + 1),
@@ -77,7 +78,7 @@ def users_of(number: int) -> UserBatch:
 
 
 def candidates_of(parts: list[list[int]], collaborative: list[list[float]]) -> CandidateBatch:
-    scores = np.full((sum(len(part) for part in parts), len(SOURCES)), np.nan, dtype=np.float32)
+    scores = np.full((sum(len(part) for part in parts), len(SCORES)), np.nan, dtype=np.float32)
     scores[:, 0] = [score for part in collaborative for score in part]
     items = np.array([item for part in parts for item in part], dtype=np.int64)
     return CandidateBatch(ragged_offsets([len(part) for part in parts]), items, scores)
@@ -153,9 +154,7 @@ def test_an_item_with_a_muted_facet_comes_last(booster: lightgbm.Booster, catalo
     assert ranked.ranked_item[-1] == 3
 
 
-def test_users_who_only_said_what_they_like_are_ranked_by_the_stated_rule(
-    booster: lightgbm.Booster, catalogue: Catalogue
-) -> None:
+def test_what_users_without_behaviour_said_they_like_is_lifted(booster: lightgbm.Booster, catalogue: Catalogue) -> None:
     said = replace(
         users_of(1),
         behaviour_offsets=np.array([0, 0]),
@@ -170,8 +169,15 @@ def test_users_who_only_said_what_they_like_are_ranked_by_the_stated_rule(
     )
     candidates = candidates_of([[2, 3, 4]], [[np.nan, np.nan, np.nan]])
     found = [reranker_of(model).rank(said, candidates, np.array([3]), catalogue.view()) for model in (booster, None)]
-    assert_array_equal(found[0].ranked_item, [3, 2, 4])
-    assert_array_equal(found[0].ranked_score, found[1].ranked_score)
+    assert [ranked.ranked_item.tolist() for ranked in found] == [[3, 2, 4]] * 2
+    silent = replace(
+        said, facet_offsets=np.array([0, 0]), facet_hash=said.facet_hash[:0], facet_weight=said.facet_weight[:0]
+    )
+    plain = reranker_of(booster).rank(silent, candidates, np.array([3]), catalogue.view())
+    lift = dict(zip(found[0].ranked_item.tolist(), found[0].ranked_score.tolist(), strict=True))
+    before = dict(zip(plain.ranked_item.tolist(), plain.ranked_score.tolist(), strict=True))
+    assert lift[3] > before[3]
+    assert lift[2] == before[2]
 
 
 def test_the_stated_rule_on_known_numbers() -> None:

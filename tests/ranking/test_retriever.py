@@ -18,7 +18,7 @@ from ranking.batch import CandidateBatch, CandidateRequest
 from ranking.boosting import Boosts
 from ranking.popularity import DAY_S, WINDOW, Popularity
 from ranking.retriever import Retriever
-from ranking.sources import COLLABORATIVE, CONTENT, POPULAR, REPEAT, SESSION, SOURCES, TOGETHER
+from ranking.sources import COLLABORATIVE, CONTENT, POPULAR, REPEAT, SCORES, SESSION, SOURCES, TOGETHER
 
 ITEMS, DIMS, WIDTH, NOW = 400, 8, 6, 100 * DAY_S
 LEARNED = 300  # items with a collaborative vector; the others are new
@@ -75,6 +75,7 @@ def users(
     return UserBatch(
         now=np.full(count, NOW) if now is None else now,
         vector=vector,
+        recent_vector=vector[:, ::-1].copy(),
         session_vector=vector[:, ::-1].copy(),
         content=vectors * content,
         behaviour_offsets=ragged_offsets([len(items) for items in behaviour]),
@@ -94,7 +95,7 @@ def users(
 def alike(batch: UserBatch) -> UserBatch:
     """Every user with the vectors of the first one."""
     rows = np.zeros(len(batch.now), dtype=np.int64)
-    vectors = {name: getattr(batch, name)[rows] for name in ("vector", "session_vector", "content")}
+    vectors = {name: getattr(batch, name)[rows] for name in ("vector", "recent_vector", "session_vector", "content")}
     return replace(batch, **vectors)
 
 
@@ -172,7 +173,9 @@ def test_a_request_gets_bit_equal_scores_whatever_batch_it_travels_in() -> None:
         rows = slice(batch.behaviour_offsets[user], batch.behaviour_offsets[user + 1])
         behaviour = {name: getattr(batch, name)[rows] for name in batch.to_tensors() if name.startswith("behaviour_")}
         one = slice(user, user + 1)
-        parts = {name: getattr(batch, name)[one] for name in ("now", "vector", "session_vector", "content")}
+        parts = {
+            name: getattr(batch, name)[one] for name in ("now", "vector", "recent_vector", "session_vector", "content")
+        }
         alone = replace(batch, **parts, **behaviour)
         alone = replace(alone, behaviour_offsets=np.array([0, 9]), facet_offsets=np.zeros(2, np.int64))
         answer = made.retrieve(alone, requests([60], exclude_seen=True))
@@ -205,7 +208,7 @@ def test_every_candidate_has_all_source_scores_that_are_defined() -> None:
     decay = 2 ** (-10 / 30)
     repeat = {4: decay, 350: 0.2 * decay}
     np.testing.assert_allclose(scores[:, REPEAT], [repeat.get(key, np.nan) for key in keys.tolist()], rtol=1e-6)
-    assert scores.shape[1] == len(SOURCES)
+    assert scores.shape[1] == len(SCORES)
 
 
 def test_each_source_brings_its_best_item() -> None:
@@ -214,7 +217,7 @@ def test_each_source_brings_its_best_item() -> None:
     batch = users(rng, [{200: EventType.PURCHASE}])
     all_keys, all_scores = of(made.retrieve(batch, requests([500])), 0)
     keys, _ = of(made.retrieve(batch, requests([20])), 0)
-    for source in range(len(SOURCES)):
+    for source in range(len(SCORES)):
         assert all_keys[np.nanargmax(all_scores[:, source])] in keys
 
 

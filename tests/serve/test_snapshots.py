@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ranking.sources import SOURCES
+from ranking.sources import SCORES
 from serve.ranker import Ranking
 from serve.schema import Generate, Recommendation, RecommendationRequest, RecommendedItem
 from serve.snapshots import packed, unpacked
@@ -17,7 +17,7 @@ def ranking(keys: list[int], drawn: int = 0) -> Ranking:
     """The first `drawn` places were open to chance."""
     rng = np.random.default_rng(len(keys))
     scores = np.sort(rng.normal(size=len(keys)).astype(np.float32))[::-1]
-    parts = rng.normal(size=(len(keys), len(SOURCES))).astype(np.float32)
+    parts = rng.normal(size=(len(keys), len(SCORES))).astype(np.float32)
     propensity = np.where(np.arange(len(keys)) < drawn, rng.random(len(keys)), 1.0)
     return Ranking(np.array(keys, dtype=np.int64), scores, parts, propensity, INTERESTS, True, {})
 
