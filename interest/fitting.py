@@ -13,6 +13,7 @@ from interest.low_rank import ease, factorised, gram_of, reduced_rank, solved
 from interest.model import DAY_S, HEADS, TYPE_WEIGHT_BY_CODE, BehaviourWeights, InterestModel
 from interest.next_acts import ACT_WEIGHT, History, act_pairs
 from interest.store.protocol import EventColumns
+from interest.type_weights import learn_type_weights, learned_types
 
 _VALUED = [EVENT_CODES[EventType.PURCHASE], EVENT_CODES[EventType.RATING]]
 
@@ -47,13 +48,26 @@ def fit_interest_model(
     settings: InterestSettings,
     rng: np.random.Generator,
 ) -> InterestModel:
-    """Both heads of the model and the items' statistics, on the events up to `now` (unix seconds).
+    """Both heads of the model, the weights of event types and the items' statistics, on the events up to `now`.
 
     `item_keys` (ascending) and `item_ids` name the items to model; events after `now` and of other items are left out.
     """
     place, kept = _modelled(events, item_keys, now, settings.max_items)
     weights = _behaviour_weights(events, now, settings)
     history = History.of(events, place, len(kept), now)
+    if len(learned_types(history)) > 1:
+        # Learned on users whose acts the item vectors have not seen: they know their own users' acts by heart.
+        ahead = _next_head(history.of_users(0), weights, now, settings, rng)
+        weights = learn_type_weights(
+            history.of_users(1),
+            weights,
+            *ahead,
+            now,
+            settings.step_s,
+            settings.horizon_s,
+            settings.max_rows,
+            int(rng.integers(2**31)),
+        )
     ahead = _next_head(history, weights, now, settings, rng)
     together = _together_head(history, now, settings, rng)
     return InterestModel(

@@ -33,6 +33,8 @@ TYPE_WEIGHTS: dict[EventType, float] = {
     EventType.SKIP: -0.2,
     EventType.HIDE: -1.0,
 }
+"""Where learning starts, and what stands for types that a log has too few events of (see `interest.type_weights`)."""
+
 TYPE_WEIGHT_BY_CODE: Doubles = np.array([TYPE_WEIGHTS[event_type] for event_type in EVENT_TYPES])
 _TENSORS = "vectors.safetensors"
 _SETTINGS = "model.json"
@@ -40,7 +42,9 @@ _SETTINGS = "model.json"
 
 @dataclass(frozen=True, slots=True)
 class BehaviourWeights:
-    """Weight of a behaviour row: type x (1 + ln(count) / 4) x 2 ** (-age of the last event / half-life).
+    """Weight of a behaviour row: `type_weights` by event code x (1 + ln(count) / 4) x 2 ** (-age / half-life).
+
+    The age is that of the row's last event.
 
     A portion counts by the mean share seen; a rating by its mean place between `rating_low` and `rating_high`
     (the 5th and 95th percentile of the log), from a quarter to all of the type's weight.
@@ -49,6 +53,7 @@ class BehaviourWeights:
     half_life_s: float
     rating_low: float = 0.0
     rating_high: float = 0.0
+    type_weights: tuple[float, ...] = tuple(TYPE_WEIGHTS[event_type] for event_type in EVENT_TYPES)
 
     def of(
         self,
@@ -63,7 +68,7 @@ class BehaviourWeights:
         An event after `now` counts as of `now`: the clock of features is rounded down.
         """
         decay = np.exp2(-np.maximum(now - last_at, 0.0) / self.half_life_s)
-        strength = TYPE_WEIGHT_BY_CODE[event_type] * self._value_share(event_type, value / np.maximum(count, 1))
+        strength = np.array(self.type_weights)[event_type] * self._value_share(event_type, value / np.maximum(count, 1))
         weights: Doubles = strength * decay * (1.0 + 0.25 * np.log(np.maximum(count, 1)))
         return weights
 
@@ -159,7 +164,8 @@ class InterestModel:
         tensors = map_tensors(folder / _TENSORS)
         try:
             settings = json.loads((folder / _SETTINGS).read_text("utf-8"))
-            weights = BehaviourWeights(**settings["weights"])
+            held = settings["weights"]
+            weights = BehaviourWeights(**{**held, "type_weights": tuple(held["type_weights"])})
             return cls(
                 settings["item_ids"],
                 tensors["input_vectors"],

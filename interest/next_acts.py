@@ -1,7 +1,7 @@
 """Next acts: what users had done by an instant beside what they then did for the first time, as sparse matrices."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,9 @@ OLDEST_HALF_LIVES = 4.0  # cuts further back weigh next to nothing
 class ActPairs:
     """One row per (cut, user): both float32 [rows, items], times the root of the row's weight.
 
-    `before`: behaviour weights as of the cut, over the root of the sum of their squares, so that a row is what
-    `InterestModel.user_vectors` sums. `after`: 1 for items acted on within the horizon that the user had not met.
+    `before`: behaviour weights as of the cut, over the root of the sum of their squares (unless asked for as they
+    stand), so that a row is what `InterestModel.user_vectors` sums. `after`: 1 for items acted on within the horizon
+    that the user had not met.
     """
 
     before: scipy.sparse.csr_array
@@ -40,6 +41,12 @@ class History:
     count: npt.NDArray[np.int32]  # of the user, item and type up to and with this event
     value: Doubles  # the same for the sum of the values
     items: int
+
+    def of_users(self, remainder: int) -> "History":
+        """The events of every second user: those whose key leaves this remainder when divided by 2."""
+        kept = self.user % 2 == remainder
+        names = ("user", "item", "event_type", "time", "until", "count", "value")
+        return replace(self, **{name: getattr(self, name)[kept] for name in names})
 
     @classmethod
     def of(cls, events: EventColumns, item: Longs, items: int, now: float) -> "History":
@@ -68,12 +75,13 @@ def act_pairs(
     half_life_s: float,
     max_rows: int,
     rng: np.random.Generator,
+    unit: bool = True,
 ) -> ActPairs:
     """Rows of every cut from `now - step_s` back to the start of the log; a row weighs half after `half_life_s`.
 
     Of more than `max_rows` rows so many are kept by chance.
     """
-    parts = list(_cuts(history, weights, now, step_s, horizon_s, half_life_s))
+    parts = list(_cuts(history, weights, now, step_s, horizon_s, half_life_s, unit))
     nothing = scipy.sparse.csr_array((0, history.items), dtype=np.float32)
     before = scipy.sparse.vstack([nothing, *(part.before for part in parts)], format="csr")
     after = scipy.sparse.vstack([nothing, *(part.after for part in parts)], format="csr")
@@ -84,19 +92,25 @@ def act_pairs(
 
 
 def _cuts(
-    history: History, weights: BehaviourWeights, now: float, step_s: float, horizon_s: float, half_life_s: float
+    history: History,
+    weights: BehaviourWeights,
+    now: float,
+    step_s: float,
+    horizon_s: float,
+    half_life_s: float,
+    unit: bool,
 ) -> Iterator[ActPairs]:
     if not len(history.time):
         return
     oldest = max(float(history.time.min()), now - OLDEST_HALF_LIVES * half_life_s)
     step = min(step_s, max(now - oldest, 1.0) / FEWEST_STEPS)
     for cut in np.arange(now - step, oldest, -step).tolist():
-        pairs = _pairs(history, weights, cut, min(cut + horizon_s, now))
+        pairs = _pairs(history, weights, cut, min(cut + horizon_s, now), unit)
         scale = np.float32(np.exp2((cut - now) / half_life_s / 2))
         yield ActPairs(pairs.before * scale, pairs.after * scale)
 
 
-def _pairs(history: History, weights: BehaviourWeights, cut: float, end: float) -> ActPairs:
+def _pairs(history: History, weights: BehaviourWeights, cut: float, end: float, unit: bool) -> ActPairs:
     """Rows of the users with behaviour before `cut` and an act on something new in [cut, end], by user."""
     wanted = TYPE_WEIGHT_BY_CODE[history.event_type] >= ACT_WEIGHT
     later = np.flatnonzero(wanted & (history.time >= cut) & (history.time <= end))
@@ -118,6 +132,8 @@ def _pairs(history: History, weights: BehaviourWeights, cut: float, end: float) 
         np.full(len(known), cut),
     )
     square = np.bincount(owner, weight * weight, minlength=len(users))
-    unit = (weight / np.sqrt(np.where(square > 0, square, 1.0))[owner]).astype(np.float32)
-    before = scipy.sparse.csr_array((unit, (owner, history.item[known])), shape=shape)
+    length = np.sqrt(np.where(square > 0, square, 1.0)) if unit else np.ones(len(users))
+    before = scipy.sparse.csr_array(
+        ((weight / length[owner]).astype(np.float32), (owner, history.item[known])), shape=shape
+    )
     return ActPairs(before, after)
