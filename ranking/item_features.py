@@ -69,11 +69,15 @@ def item_features(
 
 def ranks(scores: Doubles, user: Longs, offsets: Longs) -> Doubles:
     """Place of each score among the user's, 0 is the greatest; NaN for NaN. Equal scores: in candidate order."""
-    order = np.lexsort((np.where(np.isnan(scores), np.inf, -scores), user))
-    places = np.empty(len(scores))
-    places[order] = np.arange(len(scores)) - offsets[user]
-    places[np.isnan(scores)] = np.nan
-    return places
+    unknown = np.isnan(scores)
+    column = np.arange(len(scores)) - offsets[user]
+    table = np.full((len(offsets) - 1, int(np.diff(offsets).max(initial=0))), np.inf)  # rows sort faster one by one
+    table[user, column] = np.where(unknown, np.inf, -scores)
+    places = np.empty(table.shape)
+    np.put_along_axis(
+        places, table.argsort(axis=1, kind="stable"), np.arange(table.shape[1], dtype=np.float64)[None], 1
+    )
+    return np.where(unknown, np.nan, places[user, column])
 
 
 def _counts(
