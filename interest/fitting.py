@@ -11,7 +11,7 @@ from interest.batch import Doubles, Floats, Longs
 from interest.events import EVENT_CODES, EventType
 from interest.low_rank import ease, factorised, gram_of, reduced_rank, solved
 from interest.model import DAY_S, HEADS, TYPE_WEIGHT_BY_CODE, BehaviourWeights, InterestModel
-from interest.next_acts import ACT_WEIGHT, History, act_pairs
+from interest.next_acts import ACT_WEIGHT, Cuts, History, act_pairs
 from interest.store.protocol import EventColumns
 from interest.type_weights import learn_type_weights, learned_types
 
@@ -39,6 +39,10 @@ class InterestSettings:
     max_rows: int = 60_000
     rounds: int = 2
 
+    def cuts(self, half_life_s: float) -> Cuts:
+        """The cuts of these settings, with weights that fall to half within `half_life_s`."""
+        return Cuts(step_s=self.step_s, horizon_s=self.horizon_s, half_life_s=half_life_s, max_rows=self.max_rows)
+
 
 def fit_interest_model(
     events: EventColumns,
@@ -63,13 +67,11 @@ def fit_interest_model(
             weights,
             *ahead,
             now,
-            settings.step_s,
-            settings.horizon_s,
-            settings.max_rows,
+            settings.cuts(np.inf),
             int(rng.integers(2**31)),
         )
     ahead = _next_head(history, weights, now, settings, rng)
-    together = _together_head(history, now, settings, rng)
+    together = _together_head(history, weights, now, settings, rng)
     return InterestModel(
         [item_ids[row] for row in kept],
         np.ascontiguousarray(np.concatenate([ahead[0], together[0]], axis=1)),
@@ -119,10 +121,7 @@ def _next_head(
         history,
         weights,
         now,
-        settings.step_s,
-        settings.horizon_s,
-        settings.fit_half_life_s,
-        settings.max_rows,
+        settings.cuts(settings.fit_half_life_s),
         rng,
     )
     gram = gram_of(pairs.before)
@@ -142,13 +141,13 @@ def _next_head(
 
 
 def _together_head(
-    history: History, now: float, settings: InterestSettings, rng: np.random.Generator
+    history: History, weights: BehaviourWeights, now: float, settings: InterestSettings, rng: np.random.Generator
 ) -> tuple[Floats, Floats]:
     """EASE on the users x items matrix: Steck, H. (2019), "Embarrassingly Shallow Autoencoders for Sparse Data", eq. 8.
 
     An entry is the greatest type weight x decay among the pair's positive events.
     """
-    gram = gram_of(_user_item_matrix(history, now, settings.together_half_life_s))
+    gram = gram_of(_user_item_matrix(history, weights, now, settings.together_half_life_s))
     item_weights = ease(gram, settings.together_l2)
     return reduced_rank(
         gram,
@@ -160,9 +159,11 @@ def _together_head(
     )
 
 
-def _user_item_matrix(history: History, now: float, half_life_s: float) -> scipy.sparse.csr_array:
+def _user_item_matrix(
+    history: History, weights: BehaviourWeights, now: float, half_life_s: float
+) -> scipy.sparse.csr_array:
     """float32 [users, items]"""
-    weight = TYPE_WEIGHT_BY_CODE[history.event_type] * np.exp2((history.time - now) / half_life_s)
+    weight = np.array(weights.type_weights)[history.event_type] * np.exp2((history.time - now) / half_life_s)
     use = weight > 0
     users, user = np.unique(history.user[use], return_inverse=True)
     item, weight = history.item[use], weight[use]

@@ -16,6 +16,20 @@ FEWEST_STEPS = 20  # a log shorter than this many steps is cut into smaller ones
 OLDEST_HALF_LIVES = 4.0  # cuts further back weigh next to nothing
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cuts:
+    """At which instants histories are looked at: every `step_s` back from now; a cut weighs half after `half_life_s`.
+
+    What a user does first within `horizon_s` of a cut is what the history at the cut should tell. Of more than
+    `max_rows` rows of all cuts so many are kept by chance.
+    """
+
+    step_s: float
+    horizon_s: float
+    half_life_s: float
+    max_rows: int
+
+
 @dataclass(frozen=True, slots=True)
 class ActPairs:
     """One row per (cut, user): both float32 [rows, items], times the root of the row's weight.
@@ -70,43 +84,29 @@ def act_pairs(
     history: History,
     weights: BehaviourWeights,
     now: float,
-    step_s: float,
-    horizon_s: float,
-    half_life_s: float,
-    max_rows: int,
+    cuts: Cuts,
     rng: np.random.Generator,
     unit: bool = True,
 ) -> ActPairs:
-    """Rows of every cut from `now - step_s` back to the start of the log; a row weighs half after `half_life_s`.
-
-    Of more than `max_rows` rows so many are kept by chance.
-    """
-    parts = list(_cuts(history, weights, now, step_s, horizon_s, half_life_s, unit))
+    """Rows of every cut before `now` (unix seconds), back to the start of the log; `unit`: see `ActPairs`."""
+    parts = list(_cut_pairs(history, weights, now, cuts, unit))
     nothing = scipy.sparse.csr_array((0, history.items), dtype=np.float32)
     before = scipy.sparse.vstack([nothing, *(part.before for part in parts)], format="csr")
     after = scipy.sparse.vstack([nothing, *(part.after for part in parts)], format="csr")
-    if before.shape[0] > max_rows:
-        kept = np.sort(rng.permutation(before.shape[0])[:max_rows])
+    if before.shape[0] > cuts.max_rows:
+        kept = np.sort(rng.permutation(before.shape[0])[: cuts.max_rows])
         before, after = before[kept], after[kept]
     return ActPairs(before, after)
 
 
-def _cuts(
-    history: History,
-    weights: BehaviourWeights,
-    now: float,
-    step_s: float,
-    horizon_s: float,
-    half_life_s: float,
-    unit: bool,
-) -> Iterator[ActPairs]:
+def _cut_pairs(history: History, weights: BehaviourWeights, now: float, cuts: Cuts, unit: bool) -> Iterator[ActPairs]:
     if not len(history.time):
         return
-    oldest = max(float(history.time.min()), now - OLDEST_HALF_LIVES * half_life_s)
-    step = min(step_s, max(now - oldest, 1.0) / FEWEST_STEPS)
+    oldest = max(float(history.time.min()), now - OLDEST_HALF_LIVES * cuts.half_life_s)
+    step = min(cuts.step_s, max(now - oldest, 1.0) / FEWEST_STEPS)
     for cut in np.arange(now - step, oldest, -step).tolist():
-        pairs = _pairs(history, weights, cut, min(cut + horizon_s, now), unit)
-        scale = np.float32(np.exp2((cut - now) / half_life_s / 2))
+        pairs = _pairs(history, weights, cut, min(cut + cuts.horizon_s, now), unit)
+        scale = np.float32(np.exp2((cut - now) / cuts.half_life_s / 2))
         yield ActPairs(pairs.before * scale, pairs.after * scale)
 
 

@@ -8,7 +8,7 @@ import scipy.sparse
 from interest.batch import Doubles, Floats, Longs
 from interest.events import EVENT_TYPES
 from interest.model import TYPE_WEIGHT_BY_CODE, BehaviourWeights
-from interest.next_acts import ActPairs, History, act_pairs
+from interest.next_acts import ActPairs, Cuts, History, act_pairs
 
 FEWEST_EVENTS = 200  # of a type; with fewer its weight stays where it starts
 MOST_CHOICES = 100_000
@@ -29,9 +29,7 @@ def learn_type_weights(
     input_vectors: Floats,
     output_vectors: Floats,
     now: float,
-    step_s: float,
-    horizon_s: float,
-    max_rows: int,
+    cuts: Cuts,
     seed: int,
 ) -> BehaviourWeights:
     """`weights` with the types' weights that best tell what users did next from what others did.
@@ -48,10 +46,7 @@ def learn_type_weights(
             history,
             replace(weights, type_weights=_alone(weights, int(code))),
             now,
-            step_s,
-            horizon_s,
-            np.inf,
-            max_rows,
+            cuts,
             np.random.default_rng(seed),
             unit=False,
         )

@@ -8,13 +8,13 @@ import numpy.typing as npt
 from interest.batch import Doubles, Longs, ragged_offsets
 from interest.events import EVENT_TYPES
 from interest.model import DAY_S, TYPE_WEIGHT_BY_CODE
+from interest.next_acts import ACT_WEIGHT
 from interest.store.protocol import EventColumns
 
-WANTED_WEIGHT = 0.3  # events of at least this type weight say that the item was wanted: a click, not a view
 SESSION_GAP_S = 6 * 3_600.0
 LEAD_S = 1.0  # a request comes this long before the session it is made of
 
-_WANTED: npt.NDArray[np.bool_] = TYPE_WEIGHT_BY_CODE >= WANTED_WEIGHT
+_WANTED: npt.NDArray[np.bool_] = TYPE_WEIGHT_BY_CODE >= ACT_WEIGHT
 assert len(_WANTED) == len(EVENT_TYPES)
 
 

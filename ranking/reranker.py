@@ -19,7 +19,7 @@ from ranking.popularity import Popularity
 
 MODEL_FILE, SETTINGS_FILE = "lambdamart.txt", "reranker.json"
 MUTED_PENALTY = 1_000.0  # far beyond any score: an item with a muted facet comes after every other one
-STATED_LIFT = 0.5  # of scores whose spread among the candidates of a user is about 2
+STATED_LIFT = 0.5  # set by hand: few logs say what new users declared
 _PLACE = {name: place for place, name in enumerate(FEATURES)}
 
 

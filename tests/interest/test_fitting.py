@@ -7,7 +7,7 @@ from interest.batch import Doubles, Floats, Longs
 from interest.events import EVENT_CODES, EventType
 from interest.fitting import InterestSettings, fit_interest_model, item_statistics
 from interest.model import DAY_S, STATISTICS, BehaviourWeights, InterestModel
-from interest.next_acts import History, act_pairs
+from interest.next_acts import Cuts, History, act_pairs
 from interest.store.protocol import EventColumns
 
 NOW = 1_700_000_000.0
@@ -79,10 +79,7 @@ def test_at_full_rank_the_next_head_is_the_ridge_regression_of_later_on_earlier_
         history,
         WEIGHTS,
         NOW,
-        SETTINGS.step_s,
-        SETTINGS.horizon_s,
-        SETTINGS.fit_half_life_s,
-        10**6,
+        SETTINGS.cuts(SETTINGS.fit_half_life_s),
         np.random.default_rng(0),
     )
     x, y = pairs.before.toarray().astype(np.float64), pairs.after.toarray().astype(np.float64)
@@ -97,6 +94,10 @@ def test_a_user_of_one_world_scores_that_world_higher_from_the_first_event() -> 
     for head in (slice(0, 4), slice(4, 8)):
         scores = model.output_vectors[:, head] @ user[head]
         assert scores[:10].mean() > scores[10:].mean() + 0.02
+
+
+def cuts(step_s: float, horizon_s: float, half_life_s: float, max_rows: int) -> Cuts:
+    return Cuts(step_s=step_s, horizon_s=horizon_s, half_life_s=half_life_s, max_rows=max_rows)
 
 
 def slow_pairs(events: EventColumns, cut: float, end: float) -> tuple[Doubles, Doubles]:
@@ -123,7 +124,7 @@ def test_pairs_agree_with_a_loop_over_cuts_and_users() -> None:
     events = two_worlds(np.random.default_rng(3))
     history = History.of(events, events.item_key, 20, NOW)
     step, horizon, half_life = 10 * DAY_S, 15 * DAY_S, 30 * DAY_S
-    found = act_pairs(history, WEIGHTS, NOW, step, horizon, half_life, 10**6, np.random.default_rng(0))
+    found = act_pairs(history, WEIGHTS, NOW, cuts(step, horizon, half_life, 10**6), np.random.default_rng(0))
     oldest = events.timestamp.min()
     step = min(step, (NOW - oldest) / 20)  # a short log is cut into smaller steps
     before, after = [np.zeros((0, 20))], [np.zeros((0, 20))]
@@ -140,7 +141,7 @@ def test_pairs_agree_with_a_loop_over_cuts_and_users() -> None:
 def test_of_too_many_rows_some_are_kept_by_chance() -> None:
     events = two_worlds(np.random.default_rng(3))
     history = History.of(events, events.item_key, 20, NOW)
-    found = act_pairs(history, WEIGHTS, NOW, DAY_S, DAY_S, 60 * DAY_S, 30, np.random.default_rng(0))
+    found = act_pairs(history, WEIGHTS, NOW, cuts(DAY_S, DAY_S, 60 * DAY_S, 30), np.random.default_rng(0))
     assert found.before.shape == found.after.shape == (30, 20)
 
 
@@ -148,7 +149,7 @@ def test_glances_are_history_but_nothing_to_predict() -> None:
     user, old, new = np.zeros(1, dtype=np.int64), np.array([0]), np.array([1])
     viewed = joined(columns(user, old, age_s=20 * DAY_S), columns(user, new, EventType.VIEW, age_s=1 * DAY_S))
     history = History.of(viewed, viewed.item_key, 2, NOW)
-    pairs = act_pairs(history, WEIGHTS, NOW, DAY_S, 5 * DAY_S, 60 * DAY_S, 100, np.random.default_rng(0))
+    pairs = act_pairs(history, WEIGHTS, NOW, cuts(DAY_S, 5 * DAY_S, 60 * DAY_S, 100), np.random.default_rng(0))
     assert pairs.after.nnz == 0
 
 
