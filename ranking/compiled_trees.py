@@ -60,7 +60,7 @@ class CompiledTrees:
             raise ValueError(f"values: expected float32 [N, {self.features}], found {values.dtype} {values.shape}")
         tables, scores = self._tables, np.empty(len(values))
         self._score(
-            np.ascontiguousarray(values),
+            np.ascontiguousarray(values.T),  # no copy of what `make_features` returns
             *[tables.column_feature, tables.column_nan, tables.column_zero],
             *[tables.test_column, tables.test_threshold, tables.test_keeps],
             *[tables.word_tests, tables.tree_words, tables.leaf_value],

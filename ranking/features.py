@@ -65,7 +65,10 @@ RISING: tuple[str, ...] = ("source_collaborative", "source_content", "facet_over
 
 @dataclass(frozen=True, slots=True)
 class FeatureBatch:
-    """`values` float32 [N, len(FEATURES)], NaN where unknown; `muted` [N]: the item carries a facet the user muted."""
+    """`values` float32 [N, len(FEATURES)], column by column in memory, NaN where unknown.
+
+    `muted` [N]: the item carries a facet the user muted.
+    """
 
     values: Floats
     muted: npt.NDArray[np.bool_]
@@ -86,7 +89,7 @@ def make_features(
     overlap, share, muted = _facet_overlap(users, user, rows, view)
     history = pair_history(users)
     found = history.find(user, candidates.candidate_item)
-    columns = [
+    columns: list[Floats | Doubles] = [
         *_source_features(candidates, user),
         *item_features(users, user, candidates.candidate_item, offsets, view, popularity, statistics),
         *_history_features(users.now, history, found, user),
@@ -95,18 +98,21 @@ def make_features(
         *_price_features(users, user, rows, view),
         *_activity_features(users.now, history, found, user, offsets),
     ]
-    return FeatureBatch(np.stack([column.astype(np.float32) for column in columns], axis=1), muted)
+    by_feature = np.empty((len(FEATURES), len(user)), dtype=np.float32)  # as the trees read them
+    for place, column in enumerate(columns):
+        by_feature[place] = column
+    return FeatureBatch(by_feature.T, muted)
 
 
-def _source_features(candidates: CandidateBatch, user: Longs) -> list[Doubles]:
-    scores, offsets = candidates.candidate_score.astype(np.float64), candidates.candidate_offsets
-    of = {source: scores[:, column] for column, source in enumerate(SCORES)}
+def _source_features(candidates: CandidateBatch, user: Longs) -> list[Floats | Doubles]:
+    scores, offsets = candidates.candidate_score, candidates.candidate_offsets
+    of = dict(zip(SCORES, np.ascontiguousarray(scores.T), strict=True))
     places = [ranks(of[source], user, offsets) for source in RANKED_SOURCES]
-    return [*scores.T, *places, *(_share(of[source], user, offsets) for source in SHARED_SOURCES)]
+    return [*of.values(), *places, *(_share(of[source], user, offsets) for source in SHARED_SOURCES)]
 
 
-def _share(scores: Doubles, user: Longs, offsets: Longs) -> Doubles:
-    greatest = _user_max(np.where(np.isnan(scores), -np.inf, scores), offsets)[user]
+def _share(scores: Floats, user: Longs, offsets: Longs) -> Doubles:
+    greatest = _user_max(np.where(np.isnan(scores), -np.inf, scores.astype(np.float64)), offsets)[user]
     share: Doubles = scores / np.where(greatest > 0, greatest, np.nan)
     return share
 

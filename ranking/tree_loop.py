@@ -36,7 +36,7 @@ ZERO = np.float32(1e-35)  # LightGBM's kZeroThreshold: it reads values no larger
 DE_BRUIJN, DE_BRUIJN_SHIFT = np.uint32(0x077CB531), np.uint32(27)
 
 _SIGNATURE = numba.void(
-    numba.types.Array(numba.float32, 2, "C", readonly=True),  # values
+    numba.types.Array(numba.float32, 2, "C", readonly=True),  # values, [features, rows]
     *[numba.int32[::1], numba.float32[::1], numba.float32[::1]],  # column_*
     *[numba.int32[::1], numba.float32[::1], numba.uint32[::1]],  # test_*
     *[numba.int32[::1], numba.int32[::1], numba.float64[:, ::1]],  # word_tests, tree_words, leaf_value
@@ -74,13 +74,13 @@ def _compile(keep: bool) -> Callable[..., None]:
 def _fill_columns(
     values: Floats, start: int, rows: int, feature: Ints, nan: Floats, zero: Floats, raw: Floats, columns: Floats
 ) -> None:
-    """`columns` [columns, BLOCK] of `rows` rows of `values`; places beyond keep old numbers, which nobody reads."""
+    """`columns` [columns, BLOCK] of `rows` rows of `values` [features, N]; places beyond keep old numbers, which nobody reads."""
     last = -1
     for column in range(len(feature)):
         if feature[column] != last:
             last = feature[column]
             for row in range(rows):
-                raw[row] = values[start + row, last]
+                raw[row] = values[last, start + row]
         for_nan, for_zero = nan[column], zero[column]
         for row in range(BLOCK):
             value = raw[row]
@@ -134,8 +134,8 @@ def _score(
     """Writes `scores` [N]: the trees are added in their order, from 0, as LightGBM does."""
     columns, raw = np.zeros((len(column_feature), BLOCK), np.float32), np.zeros(BLOCK, np.float32)
     words, found, sums = np.empty(BLOCK, np.uint32), np.zeros(BLOCK), np.empty(BLOCK)
-    for start in range(0, len(values), BLOCK):
-        rows = min(BLOCK, len(values) - start)
+    for start in range(0, len(scores), BLOCK):
+        rows = min(BLOCK, len(scores) - start)
         _fill(values, start, rows, column_feature, column_nan, column_zero, raw, columns)
         for row in range(BLOCK):
             sums[row] = 0.0
