@@ -13,7 +13,9 @@ from ranking.batch import CandidateBatch, CandidateRequest
 from ranking.boosting import Boosting, Boosts
 from ranking.eligibility import Eligibility, Exclusions, Group, exclusions
 from ranking.filter_nodes import Mask
-from ranking.index import ItemIndex
+from ranking.index import IndexSettings, ItemIndex
+from ranking.index_settings import FLAT
+from ranking.lender import MOST_BORROWERS, Lender
 from ranking.popularity import ALL_TIME, Popularity
 from ranking.sources import (
     COLLABORATIVE,
@@ -38,6 +40,8 @@ from ranking.sources import (
     own_weights,
 )
 
+SCORED_ONLY = IndexSettings(kind=FLAT)  # of vectors that are looked up by item and never searched
+
 
 class Retriever:
     """`apply` belongs to one thread, `retrieve` may run beside it in another."""
@@ -53,6 +57,8 @@ class Retriever:
         heads: int = 1,
     ) -> None:
         """`item_keys` int64 [m], `item_vectors` float32 [m, D]: the output vectors of the interest model.
+
+        Only these items are named by the model; others are scored by it with vectors that `Lender` makes from theirs.
 
         Their D columns are cut into `heads` equal parts: the first one says what comes next, the last one what goes
         together.
@@ -72,6 +78,13 @@ class Retriever:
         self._together_items = _index(item_keys, item_vectors[:, self._together], threads)
         view = catalogue.view()
         encoded = view.available & view.content.any(axis=1)
+        self._learned = np.unique(item_keys[item_vectors.any(axis=1)])
+        self._lender = _lender(view, item_keys, item_vectors)
+        borrowers = np.flatnonzero(encoded & ~np.isin(view.keys, self._learned))[-MOST_BORROWERS:]
+        lent = self._lender.vectors(view.content[borrowers])
+        keys, vectors = np.concatenate([item_keys, view.keys[borrowers]]), np.concatenate([item_vectors, lent])
+        self._next_scores = _index(keys, vectors[:, self._next], threads, SCORED_ONLY)
+        self._together_scores = _index(keys, vectors[:, self._together], threads, SCORED_ONLY)
         self._content = ItemIndex(view.content.shape[1], threads)
         self._content.build(view.keys[encoded], view.content[encoded])
 
@@ -85,8 +98,18 @@ class Retriever:
             encoded = view.available[rows] & view.content[rows].any(axis=1)
             self._content.remove(keys[~encoded])
             self._content.upsert(keys[encoded], view.content[rows[encoded]])
+            self._lend(keys[encoded], view.content[rows[encoded]])
         if events is not None:
             self._popularity.append(events)
+
+    def _lend(self, keys: Longs, content: Floats) -> None:
+        """Give vectors to those of these items that the interest model has not learned."""
+        borrows = ~np.isin(keys, self._learned)
+        lent = self._lender.vectors(content[borrows])
+        some = lent.any(axis=1)
+        for index, head in ((self._next_scores, self._next), (self._together_scores, self._together)):
+            index.remove(keys[borrows][~some])
+            index.upsert(keys[borrows][some], np.ascontiguousarray(lent[some][:, head]))
 
     def retrieve(self, users: UserBatch, requests: CandidateRequest, boosts: Boosts | None = None) -> CandidateBatch:
         """min(count, eligible) candidates a user, ordered by item key, each with the score of every source.
@@ -173,12 +196,12 @@ class Retriever:
         table[owner, place] = keys
         scores = np.full((len(keys), len(SCORES)), np.nan, dtype=np.float32)
         for source, index, vectors in (
-            (COLLABORATIVE, self._next_items, _one(users.vector, self._next)),
-            (SESSION, self._next_items, _one(users.session_vector, self._next)),
-            (TOGETHER, self._together_items, _one(users.vector, self._together)),
-            (COLLABORATIVE_RECENT, self._next_items, _one(users.recent_vector, self._next)),
-            (TOGETHER_RECENT, self._together_items, _one(users.recent_vector, self._together)),
-            (TOGETHER_SESSION, self._together_items, _one(users.session_vector, self._together)),
+            (COLLABORATIVE, self._next_scores, _one(users.vector, self._next)),
+            (SESSION, self._next_scores, _one(users.session_vector, self._next)),
+            (TOGETHER, self._together_scores, _one(users.vector, self._together)),
+            (COLLABORATIVE_RECENT, self._next_scores, _one(users.recent_vector, self._next)),
+            (TOGETHER_RECENT, self._together_scores, _one(users.recent_vector, self._together)),
+            (TOGETHER_SESSION, self._together_scores, _one(users.session_vector, self._together)),
         ):
             scores[:, source] = _best_products(index, vectors, table)[owner, place]
         scores[:, CONTENT] = _best_products(self._content, users.content, table)[owner, place]
@@ -216,9 +239,15 @@ def _given(requests: CandidateRequest, view: CatalogueView) -> list[Longs]:
     return chosen
 
 
-def _index(keys: Longs, vectors: Floats, threads: int) -> ItemIndex:
+def _lender(view: CatalogueView, keys: Longs, vectors: Floats) -> Lender:
+    """Of the learned items that the catalogue has texts of."""
+    rows = view.rows(keys)
+    return Lender(view.content[rows[rows >= 0]], vectors[rows >= 0])
+
+
+def _index(keys: Longs, vectors: Floats, threads: int, settings: IndexSettings | None = None) -> ItemIndex:
     """The items whose vector is not all zeros."""
-    index = ItemIndex(vectors.shape[1], threads)
+    index = ItemIndex(vectors.shape[1], threads, settings)
     learned = vectors.any(axis=1)
     index.build(keys[learned], np.ascontiguousarray(vectors[learned]))
     return index

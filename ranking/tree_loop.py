@@ -74,7 +74,7 @@ def _compile(keep: bool) -> Callable[..., None]:
 def _fill_columns(
     values: Floats, start: int, rows: int, feature: Ints, nan: Floats, zero: Floats, raw: Floats, columns: Floats
 ) -> None:
-    """`columns` [columns, BLOCK] of `rows` rows of `values` [features, N]; places beyond keep old numbers, which nobody reads."""
+    """`columns` [columns, BLOCK] of `rows` rows of `values` [features, N]; what lies beyond nobody reads."""
     last = -1
     for column in range(len(feature)):
         if feature[column] != last:
