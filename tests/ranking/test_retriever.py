@@ -267,6 +267,32 @@ def test_a_new_item_is_found_by_its_content_at_once_and_a_deleted_one_never_agai
     assert ITEMS + 5 not in of(made.retrieve(batch, requests([500])), 0)[0]
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_an_item_that_the_model_has_not_learned_is_scored_by_it_and_never_named(late: bool) -> None:
+    rng = np.random.default_rng(12)
+    given = changes(rng)
+    first = given[:LEARNED] if late else given  # the others come while it serves, or were there before
+    catalogue = Catalogue(WIDTH)
+    catalogue.apply(first)
+    vectors = rng.normal(size=(LEARNED, DIMS)).astype(np.float32)
+    made = Retriever(catalogue, Popularity(), np.arange(LEARNED), vectors, heads=2)
+    if late:
+        made.apply(given[LEARNED:])
+    batch = users(rng, [{}])
+    asked = list(range(ITEMS))
+    keys, scores = of(made.retrieve(batch, requests([5], given=[asked])), 0)
+    new = keys >= LEARNED
+    texts = np.array([change.embedding is not None and change.item is not None for change in given])[keys]
+    available = np.array([item(int(key)).available for key in keys])
+    assert np.isfinite(scores[new & texts & available][:, [COLLABORATIVE, SESSION, TOGETHER]]).all()
+    assert np.isnan(scores[new & ~texts][:, [COLLABORATIVE, SESSION, TOGETHER]]).all()
+    named = made.source_lists(batch, requests([200]))[0]
+    assert max(named[source].max() for source in (COLLABORATIVE, SESSION, TOGETHER)) < LEARNED
+    np.testing.assert_allclose(  # learned ones keep their own vector
+        scores[~new][:, COLLABORATIVE], vectors[keys[~new]][:, : DIMS // 2] @ batch.vector[0, : DIMS // 2], rtol=1e-4
+    )
+
+
 def test_new_events_move_popularity() -> None:
     rng = np.random.default_rng(6)
     made = retriever(rng)
