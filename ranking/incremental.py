@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from interest.incremental import fit_incrementally
 from interest.model import InterestModel
 from interest.store.protocol import EventColumns, ItemChange, StoreReader, StoreWriter
 from ranking.encoder import load_encoder
+from ranking.encoder_files import encoder_identity
 from ranking.features import FEATURES
 from ranking.learning import TrainingSettings
 from ranking.offline import all_items
@@ -57,16 +59,15 @@ def train_incrementally(
     settings = settings or TrainingSettings()
     steps = Steps(progress)
     base = _base(repository)
-    checkpoint = Checkpoint.load(
-        repository.open_version(CHECKPOINT, checkpoint_of(base) or "").folder, settings.interest
-    )
+    held = repository.open_version(CHECKPOINT, str(checkpoint_of(base)))
+    checkpoint = Checkpoint.load(held.folder, settings.interest)
     _require_features(repository, base)
-    encoder = load_encoder(repository.open_version("encoder", base.models["encoder"]).folder)
-    while missing := reader.items_without_embedding(encoder.name, ENCODED_AT_ONCE):
-        embed_items(missing, writer, encoder, steps)
+    encoder = _encode_new_items(
+        reader, writer, repository.open_version("encoder", base.models["encoder"]).folder, steps
+    )
     items = all_items(reader)
     events = before(_of_items(reader.event_columns(), items), until)
-    now = float(events.timestamp.max(initial=0.0))
+    steps.show("log", 1, 1)
     by_key = sorted(items, key=lambda change: change.item_key)
     model, following = fit_incrementally(
         checkpoint,
@@ -74,7 +75,7 @@ def train_incrementally(
         events,
         np.array([change.item_key for change in by_key], dtype=np.int64),
         [change.item_id for change in by_key],
-        now,
+        float(events.timestamp.max(initial=0.0)),
         np.random.default_rng(seed),
         np.inf if until is None else until,
     )
@@ -82,18 +83,29 @@ def train_incrementally(
     fingerprint = data_fingerprint((change.item_id for change in items), events)
     target = Target(repository, time.time() if created is None else created, fingerprint)
     interest, version = target.write_interest(model, following)
-    retriever = target.write_retriever(settings_of(repository, base), model, encoder)
+    retriever = target.write_retriever(settings_of(repository, base), model, *encoder)
     release = Release(
         name=repository.next_release(),
         created=target.created,
         models={**base.models, "interest": interest, "retriever": retriever},
         data_fingerprint=fingerprint,
-        metrics={"new_events": float(np.sum(events.seq > checkpoint.seq))},
+        metrics={"new_events": float(np.sum(~checkpoint.counted(events)))},
         details={**_details(base), "seed": seed, UNTIL: until, CHECKPOINT: version},
     )
     repository.write_release(release)
     forget_old(writer, repository)
     return release
+
+
+def _encode_new_items(reader: StoreReader, writer: StoreWriter, folder: Path, steps: Steps) -> tuple[str, int]:
+    """Name and dims of the encoder in `folder`, which is loaded only when there is something to encode."""
+    name, dims = encoder_identity(folder)
+    missing = reader.items_without_embedding(name, ENCODED_AT_ONCE)
+    encoder = load_encoder(folder) if missing else None
+    while encoder and missing:
+        embed_items(missing, writer, encoder, steps)
+        missing = reader.items_without_embedding(name, ENCODED_AT_ONCE)
+    return name, dims
 
 
 def _base(repository: ModelRepository) -> Release:

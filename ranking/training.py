@@ -56,6 +56,7 @@ def train(
     encoder = _fit_encoder(reader, settings, rng, steps)
     embed_items(all_items(reader), writer, encoder, steps)
     world = _load_world(reader, encoder, until)
+    steps.show("log", 1, 1)
     past = past_windows(world, settings, rng, lambda done, total: steps.show("past interests", done, total))
     if past:
         settings = replace(settings, retriever=fit_retriever(world, past[-1], settings.retriever, seed))
@@ -71,7 +72,7 @@ def train(
     models = {
         "encoder": target.write_encoder(encoder),
         "interest": interest,
-        "retriever": target.write_retriever(settings.retriever, model, encoder),
+        "retriever": target.write_retriever(settings.retriever, model, encoder.name, encoder.dims),
     }
     metrics = _write_reranker(target, models, queries, settings, seed, steps)
     release = Release(

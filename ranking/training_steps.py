@@ -70,9 +70,10 @@ class Target:
     def write_encoder(self, encoder: Encoder) -> str:
         return self.write("encoder", encoder.save, {"embedding": encoder.dims}, {}, {"name": encoder.name})
 
-    def write_retriever(self, settings: RetrieverSettings, model: InterestModel, encoder: Encoder) -> str:
-        sizes = {"rank": model.dims, "embedding": encoder.dims}
-        return self.write("retriever", settings.save, sizes, {}, {"encoder": encoder.name})
+    def write_retriever(self, settings: RetrieverSettings, model: InterestModel, encoder: str, embedding: int) -> str:
+        """`encoder` and `embedding`: name and dims of the encoder."""
+        sizes = {"rank": model.dims, "embedding": embedding}
+        return self.write("retriever", settings.save, sizes, {}, {"encoder": encoder})
 
 
 def embed_items(changes: Sequence[ItemChange], writer: StoreWriter, encoder: Encoder, steps: Steps) -> None:
