@@ -1,7 +1,7 @@
 """One measured training in a process of its own, so that its time and peak memory are nobody else's.
 
-    python -m benchmarks.learning_runs synthetic 4 out.json
-    python -m benchmarks.learning_runs real folder 0.97 out.json
+    python -m benchmarks.learning_runs synthetic 4 --output out.json
+    python -m benchmarks.learning_runs real folder 0.97 --output out.json
 
 `benchmarks.bench_learning` starts these; what they write is a part of its report.
 """
@@ -40,7 +40,7 @@ DOMAINS = 5
 APPENDED_AT_ONCE = 10_000
 
 app = typer.Typer()
-Output = Annotated[Path, typer.Argument(help="JSON file to write.")]
+Output = Annotated[Path, typer.Option(help="JSON file to write.")]
 Threads = Annotated[int, typer.Option(help="Of the trees; those of the algebra are OMP_NUM_THREADS.")]
 
 
