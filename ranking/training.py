@@ -1,31 +1,35 @@
 """Training: from a store's items and events to a release in the model repository."""
 
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 from rich.progress import Progress
 
-from interest.catalogue import Catalogue
 from interest.incremental import first_checkpoint
 from interest.store.protocol import StoreReader, StoreWriter
 from ranking.encoder import CombinedEncoder, Encoder, MiniLMEncoder, NgramEncoder
-from ranking.features import FEATURES
-from ranking.lambdamart import save_booster
 from ranking.learning import (
     Queries,
     TrainingSettings,
-    World,
     fit_interest,
     fit_reranker,
     fit_retriever,
     past_queries,
     past_windows,
 )
-from ranking.offline import all_items, events_of_known_items
-from ranking.popularity import Popularity
+from ranking.offline import all_items
 from ranking.release import UNTIL, ModelRepository, Release
-from ranking.training_steps import CHECKPOINT, Steps, Target, before, data_fingerprint, embed_items, forget_old
+from ranking.training_steps import (
+    CHECKPOINT,
+    RERANKED,
+    Steps,
+    Target,
+    data_fingerprint,
+    embed_items,
+    forget_old,
+    load_world,
+)
 
 __all__ = ["TrainingSettings", "train"]
 
@@ -55,7 +59,7 @@ def train(
     rng = np.random.default_rng(seed)
     encoder = _fit_encoder(reader, settings, rng, steps)
     embed_items(all_items(reader), writer, encoder, steps)
-    world = _load_world(reader, encoder, until)
+    world = load_world(reader, encoder.name, encoder.dims, until)
     steps.show("log", 1, 1)
     past = past_windows(world, settings, rng, lambda done, total: steps.show("past interests", done, total))
     if past:
@@ -66,8 +70,7 @@ def train(
     keys, limit = np.sort(world.catalogue.view().keys), np.inf if until is None else until
     checkpoint = first_checkpoint(world.events, keys, model.weights, now, settings.interest, limit)
     steps.show("interest model", 1, 1)
-    fingerprint = data_fingerprint(world.catalogue.view().ids, world.events)
-    target = Target(repository, time.time() if created is None else created, fingerprint)
+    target = Target(repository, time.time() if created is None else created, data_fingerprint(world))
     interest, checkpoint_version = target.write_interest(model, checkpoint)
     models = {
         "encoder": target.write_encoder(encoder),
@@ -86,6 +89,7 @@ def train(
             "seed": seed,
             UNTIL: until,
             CHECKPOINT: checkpoint_version,
+            RERANKED: {"until": now, "interest": interest} if queries else None,
         },
     )
     repository.write_release(release)
@@ -103,17 +107,6 @@ def _fit_encoder(reader: StoreReader, settings: TrainingSettings, rng: np.random
     return neutral if settings.encoder == "ngram" else CombinedEncoder(neutral, MiniLMEncoder())
 
 
-def _load_world(reader: StoreReader, encoder: Encoder, until: float | None) -> World:
-    catalogue = Catalogue(encoder.dims, encoder.name)
-    catalogue.apply(all_items(reader, encoder.name))
-    events = before(events_of_known_items(reader.event_columns(), catalogue.view()), until)
-    popularity = Popularity()
-    popularity.append(events)
-    ids = reader.user_ids()
-    users = dict(zip(reader.user_keys(ids).tolist(), ids, strict=True))
-    return World(reader, catalogue, popularity, events, users)
-
-
 def _write_reranker(
     target: Target,
     models: dict[str, str],
@@ -127,7 +120,6 @@ def _write_reranker(
         return {}
     steps.show("reranker", 0, 1)
     booster, metrics = fit_reranker(queries, settings.booster, settings.horizon_s, seed)
-    dims, details = {"features": len(FEATURES)}, asdict(settings.booster)
-    models["reranker"] = target.write("reranker", lambda folder: save_booster(booster, folder), dims, metrics, details)
+    models["reranker"] = target.write_reranker(booster, settings.booster, metrics)
     steps.show("reranker", 1, 1)
     return metrics

@@ -1,22 +1,30 @@
 """What a full and an incremental training share: progress bars, writing versions, embedding items, fingerprints."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import lightgbm
 import numpy as np
 from rich.progress import Progress, TaskID
 
+from interest.catalogue import Catalogue
 from interest.checkpoint import Checkpoint
 from interest.model import InterestModel
-from interest.store.protocol import EventColumns, ItemChange, StoreWriter
+from interest.store.protocol import EventColumns, ItemChange, StoreReader, StoreWriter
 from ranking.encoder import Encoder
 from ranking.encoder_files import encoder_identity
+from ranking.features import FEATURES
+from ranking.lambdamart import BoosterSettings, save_booster
+from ranking.learning import World
+from ranking.offline import all_items, events_of_known_items
+from ranking.popularity import Popularity
 from ranking.release import ManifestFields, ModelRepository, Release
 from ranking.retriever_settings import RetrieverSettings
 
+RERANKED = "reranked"  # of a release's details: how far the reranker has learned, and with which interest model
 CHECKPOINT = "checkpoint"  # a name in the repository, and of a release's details: the version that goes with it
 RELEASES_HELD = 2  # whose embeddings and checkpoints are kept
 ENCODED_AT_ONCE = 1_000
@@ -75,6 +83,10 @@ class Target:
         sizes = {"rank": model.dims, "embedding": embedding}
         return self.write("retriever", settings.save, sizes, {}, {"encoder": encoder})
 
+    def write_reranker(self, booster: lightgbm.Booster, settings: BoosterSettings, metrics: Mapping[str, float]) -> str:
+        sizes = {"features": len(FEATURES)}
+        return self.write("reranker", lambda folder: save_booster(booster, folder), sizes, metrics, asdict(settings))
+
 
 def embed_items(changes: Sequence[ItemChange], writer: StoreWriter, encoder: Encoder, steps: Steps) -> None:
     """Attach this encoder's vectors to these items; deleted ones have none."""
@@ -86,7 +98,19 @@ def embed_items(changes: Sequence[ItemChange], writer: StoreWriter, encoder: Enc
         steps.show("embeddings", start + len(part), len(living))
 
 
-def before(events: EventColumns, until: float | None) -> EventColumns:
+def load_world(reader: StoreReader, encoder: str, dims: int, until: float | None) -> World:
+    """What the store holds of items, users, and events before `until`; `encoder`, `dims`: whose vectors come along."""
+    catalogue = Catalogue(dims, encoder)
+    catalogue.apply(all_items(reader, encoder))
+    events = _before(events_of_known_items(reader.event_columns(), catalogue.view()), until)
+    popularity = Popularity()
+    popularity.append(events)
+    ids = reader.user_ids()
+    users = dict(zip(reader.user_keys(ids).tolist(), ids, strict=True))
+    return World(reader, catalogue, popularity, events, users)
+
+
+def _before(events: EventColumns, until: float | None) -> EventColumns:
     """The events before that instant, all of them without one."""
     if until is None:
         return events
@@ -94,9 +118,10 @@ def before(events: EventColumns, until: float | None) -> EventColumns:
     return EventColumns(**{item.name: getattr(events, item.name)[early] for item in fields(EventColumns)})
 
 
-def data_fingerprint(item_ids: Iterable[str], events: EventColumns) -> str:
+def data_fingerprint(world: World) -> str:
     """sha256 over the items' ids and the events' columns: the same data, the same text."""
-    digest = hashlib.sha256("\n".join(item_ids).encode())
+    digest = hashlib.sha256("\n".join(world.catalogue.view().ids).encode())
+    events = world.events
     for column in (events.user_key, events.item_key, events.event_type, events.timestamp, events.value):
         digest.update(np.ascontiguousarray(column).tobytes())
     return digest.hexdigest()

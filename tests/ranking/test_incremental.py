@@ -2,10 +2,11 @@
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,8 +20,11 @@ from interest.store.open import open_reader, open_writer
 from interest.store.protocol import StoreReader, StoreWriter
 from ranking.incremental import train_incrementally
 from ranking.lambdamart import BoosterSettings
+from ranking.learning import Queries, Window, past_queries
+from ranking.learning import World as LearningWorld
 from ranking.offline import load_stages
 from ranking.release import ModelRepository, Release
+from ranking.reranker import MODEL_FILE
 from ranking.synthetic import World, make_world
 from ranking.training import TrainingSettings, train
 from ranking.training_steps import CHECKPOINT
@@ -35,11 +39,12 @@ KNOWN = 3_500  # events of the world's log that the first release is trained on
 
 @dataclass(frozen=True)
 class Shop:
-    """A store with the first part of a world's log, and a repository with a release trained on it."""
+    """A store with the `known` part of a world's log, and a repository with a release trained on it."""
 
     reader: StoreReader
     writer: StoreWriter
     repository: ModelRepository
+    known: list[Event]
     later: list[Event]
 
     def train(self, created: float = 1.0) -> Release:
@@ -58,24 +63,24 @@ def world() -> World:
 def trained(tmp_path_factory: pytest.TempPathFactory, world: World) -> Path:
     """The folder of a shop that knows all but the last events, and was trained on them."""
     folder = tmp_path_factory.mktemp("trained")
-    with opened(folder, []) as shop:
+    with opened(folder, world) as shop:
         shop.writer.put_items(world.items, None, "")
-        shop.writer.append(world.events[:KNOWN])
+        shop.writer.append(shop.known)
         shop.train()
     return folder
 
 
 @pytest.fixture
 def shop(tmp_path: Path, trained: Path, world: World) -> Iterator[Shop]:
-    with opened(shutil.copytree(trained, tmp_path / "shop"), world.events[KNOWN:]) as shop:
+    with opened(shutil.copytree(trained, tmp_path / "shop"), world) as shop:
         yield shop
 
 
 @contextmanager
-def opened(folder: Path, later: list[Event]) -> Iterator[Shop]:
+def opened(folder: Path, world: World) -> Iterator[Shop]:
     url = f"sqlite:///{folder / 'attune.db'}"
     with closing(open_writer(url)) as writer, closing(open_reader(url)) as reader:
-        yield Shop(reader, writer, ModelRepository(folder / "models"), later)
+        yield Shop(reader, writer, ModelRepository(folder / "models"), world.events[:KNOWN], world.events[KNOWN:])
 
 
 def copy_of(shop: Shop, folder: Path) -> Shop:
@@ -84,18 +89,25 @@ def copy_of(shop: Shop, folder: Path) -> Shop:
     return replace(shop, repository=ModelRepository(folder))
 
 
+def trees_of(shop: Shop, release: Release) -> list[str]:
+    """The trees of the release's reranker as LightGBM writes them, in order."""
+    folder = shop.repository.open_version("reranker", release.models["reranker"]).folder
+    text = (folder / MODEL_FILE).read_text().split("end of trees")[0]
+    return [tree.split("\n", 1)[1] for tree in text.split("Tree=")[1:]]
+
+
 def interest_of(shop: Shop, release: Release) -> InterestModel:
     return InterestModel.load(shop.repository.open_version("interest", release.models["interest"]).folder)
 
 
-def test_what_is_new_is_learned_and_encoder_and_reranker_stay(shop: Shop) -> None:
+def test_what_is_new_is_learned_and_the_encoder_stays(shop: Shop) -> None:
     first = shop.repository.read_release("1")
     new_item = Item(item_id="brand-new", title="brand new lamp")
     shop.writer.put_items([new_item], None, "")
     buys = [replace(event, event_id=f"new-{n}", item_id="brand-new") for n, event in enumerate(shop.later[:40])]
     shop.writer.append([*shop.later, *buys])
     release = shop.go_on()
-    assert {stage for stage in first.models if release.models[stage] == first.models[stage]} == {"encoder", "reranker"}
+    assert release.models["encoder"] == first.models["encoder"]
     assert release.metrics["new_events"] == 540
     assert (release.details["from"], release.details["increments"]) == ("1", 1)
     model = interest_of(shop, release)
@@ -109,6 +121,43 @@ def test_what_is_new_is_learned_and_encoder_and_reranker_stay(shop: Shop) -> Non
         shop.reader.profiles(shop.reader.user_ids(5)), np.full(5, shop.later[-1].timestamp), 10, True
     )
     assert len(ranked.ranked_item) == 50
+
+
+def test_the_reranker_gets_trees_in_proportion_to_new_requests_and_few_requests_wait(shop: Shop) -> None:
+    first = shop.repository.read_release("1")
+    shop.writer.append(shop.later[:20])
+    waiting = shop.go_on(created=2.0)
+    assert waiting.models["reranker"] == first.models["reranker"]
+    assert (waiting.metrics["queries"], waiting.metrics["trees"]) == (first.metrics["queries"], 20)
+    assert waiting.details["reranked"] == first.details["reranked"]
+    shop.writer.append(shop.later[20:])
+    longer = shop.go_on(created=3.0)
+    added, seen = longer.metrics["queries"] - first.metrics["queries"], first.metrics["queries"]
+    assert longer.metrics["trees"] == 20 + round(20 * added / seen) >= 25
+    assert longer.details["reranked"]["interest"] == longer.models["interest"]
+    old, new = (trees_of(shop, release) for release in (first, longer))
+    assert new[:20] == old, "what was learned stays"
+    again = shop.go_on(created=4.0)
+    assert again.models["reranker"] == longer.models["reranker"], "no request teaches twice"
+
+
+def test_requests_are_asked_with_an_interest_model_that_knows_nothing_later(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.writer.append(shop.later)
+    first = shop.repository.read_release("1")
+    seen: list[Window] = []
+
+    def watched(world: LearningWorld, past: Sequence[Window], *rest: Any) -> Queries | None:
+        seen.extend(past)
+        return past_queries(world, past, *rest)
+
+    monkeypatch.setattr("ranking.continued.past_queries", watched)
+    shop.go_on()
+    [window] = seen
+    assert first.details["reranked"]["until"] == max(event.timestamp for event in shop.known)
+    assert window.requests.as_of.min() >= first.details["reranked"]["until"]
+    assert np.array_equal(window.model.output_vectors, interest_of(shop, first).output_vectors)
 
 
 def test_increments_add_up_to_what_one_over_the_same_events_gives(shop: Shop, tmp_path: Path) -> None:
