@@ -49,8 +49,9 @@ def main(
         report["synthetic"] = {"machine": where, "seed": SEED, "runs": runs, "exponents": exponents(runs)}
     if data is not None:
         where = machine()
-        runs = [measured(console, "real", str(data), str(share), "--rounds", str(rounds)) for share in SHARES]
-        report["incremental"] = {"machine": where, "seed": SEED, "rounds": rounds, "runs": runs}
+        shares = [option for share in SHARES for option in ("--share", str(share))]
+        run = measured(console, "real", str(data), *shares, "--rounds", str(rounds))
+        report["incremental"] = {"machine": where, "seed": SEED, "rounds": rounds, "runs": [run]}
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(report, indent=1) + "\n")
     show(console, report)
@@ -110,31 +111,35 @@ def scale_rows(report: Mapping[str, Any]) -> list[Sequence[str]]:
 
 
 def incremental_rows(report: Mapping[str, Any]) -> list[Sequence[str]]:
-    """The head, then a row a checkpoint: seconds, and nDCG@10 of the incremental and the full release by task."""
-    tasks = list(report["runs"][0]["ndcg@10"])
-    head = ("checkpoint of the first", "new events", "incremental, CPU s (wall)", "full, CPU s (wall)")
-    rows: list[Sequence[str]] = [(*head, *(f"{task}: incremental, full" for task in tasks))]
-    for run in report["runs"]:
-        seconds = (
-            f"{median(run, name, 'cpu_s'):.1f} ({median(run, name, 'wall_s'):.1f})" for name in ("incremental", "full")
-        )
-        quality = (
-            f"{values['incremental']:.4f}, {values['full']:.4f} ({relative(values):+.1%})"
-            for values in run["ndcg@10"].values()
-        )
-        events = f"{run['new_events']:,} in {run['new_days']:.0f} days"
-        rows.append((f"{run['share']:.0%} of {run['data']}", events, *seconds, *quality))
+    """The head, then a row a checkpoint and one for a full training: seconds, and nDCG@10 by task."""
+    [run] = report["runs"]
+    tasks = list(run["ndcg@10"])
+    rows: list[Sequence[str]] = [
+        (run["data"], "new events", "CPU s", "wall s", *(f"{task}, nDCG@10" for task in tasks))
+    ]
+    for place, one in enumerate(run["checkpoints"]):
+        name = f"incremental {one['share']}"
+        gaps = (_gap(run["ndcg@10"][task], name, place) for task in tasks)
+        events = f"{one['new_events']:,} in {one['new_days']:.0f} days"
+        rows.append((f"incremental, from the first {one['share']:.0%}", events, *_seconds(run, name), *gaps))
+    full = (f"{run['ndcg@10'][task]['means']['full']:.4f}" for task in tasks)
+    rows.append(("full", "", *_seconds(run, "full"), *full))
+    for one in run["checkpoints"]:
+        name = f"checkpoint {one['share']}"
+        stale = (f"{run['ndcg@10'][task]['means'][name]:.4f}" for task in tasks)
+        rows.append((f"the release of the first {one['share']:.0%} as it was", "", "", "", *stale))
     return rows
 
 
-def median(run: Mapping[str, Any], name: str, measure: str) -> float:
-    """Of the rounds of one real run."""
-    return float(statistics.median(cost[measure] for cost in run["costs"][name]))
+def _seconds(run: Mapping[str, Any], name: str) -> Sequence[str]:
+    """Medians of the rounds: CPU and wall seconds."""
+    return [f"{statistics.median(cost[measure] for cost in run['costs'][name]):.1f}" for measure in ("cpu_s", "wall_s")]
 
 
-def relative(values: Mapping[str, float]) -> float:
-    """nDCG of the incremental release over that of the full one, less 1."""
-    return values["incremental"] / values["full"] - 1.0
+def _gap(task: Mapping[str, Any], name: str, place: int) -> str:
+    """The mean, how much it is from the full training's, and the interval of the difference."""
+    own, full, (_, low, high) = task["means"][name], task["means"]["full"], task["differences"][place]
+    return f"{own:.4f} ({own / full - 1.0:+.1%}; difference {low:+.4f} to {high:+.4f})"
 
 
 def _slope(report: Mapping[str, Any], step: str, measure: str) -> str:

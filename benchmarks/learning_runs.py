@@ -1,7 +1,7 @@
 """One measured training in a process of its own, so that its time and peak memory are nobody else's.
 
     python -m benchmarks.learning_runs synthetic 4 --output out.json
-    python -m benchmarks.learning_runs real folder 0.97 --output out.json
+    python -m benchmarks.learning_runs real folder --share 0.97 --output out.json
 
 `benchmarks.bench_learning` starts these; what they write is a part of its report.
 """
@@ -35,6 +35,7 @@ from ranking.tasks import shared_tasks
 from ranking.training import TrainingSettings, train
 
 SEED = 0
+DAY_S = 86_400.0
 ITEMS, USERS, EVENTS = 2_000, 600, 60_000  # of the synthetic world at scale 1
 DOMAINS = 5
 APPENDED_AT_ONCE = 10_000
@@ -102,7 +103,7 @@ def synthetic(scale: float, output: Output, threads: Threads = 1) -> None:
     with tempfile.TemporaryDirectory() as folder, _opened(Path(folder)) as (reader, writer):
         _fill(writer, items // DOMAINS, users, events)
         before = peak_mib()
-        steps, cost, _ = _measured(train, reader, writer, Path(folder) / "models", threads)
+        steps, cost = _measured(train, reader, writer, Path(folder) / "models", threads)
     report = {
         "scale": scale,
         "users": users,
@@ -116,54 +117,72 @@ def synthetic(scale: float, output: Output, threads: Threads = 1) -> None:
 
 
 @app.command()
-def real(folder: Path, share: float, output: Output, threads: Threads = 1, rounds: int = 3) -> None:
-    """A release of the first `share` of the log, then the rest of it: incremental and full trainings in turns."""
+def real(
+    folder: Path,
+    share: Annotated[list[float], typer.Option(help="Of the log, that a checkpoint has seen; may be repeated.")],
+    output: Output,
+    threads: Threads = 1,
+    rounds: int = 3,
+) -> None:
+    """Releases of the first parts of a log, brought up to date incrementally, beside full trainings, in turns."""
     with tempfile.TemporaryDirectory() as scratch, _opened(Path(scratch)) as (reader, writer):
-        found = find_mapping(folder)
-        if found is None:
-            raise typer.BadParameter(f"{folder}: no items file that a known mapping or Attune's own layout fits")
-        files, mapping = found
-        import_data(files.items, list(files.events), files.users, mapping, writer, lambda *_: None, now=time.time())
-        log = reader.event_columns().timestamp
-        until = float(np.quantile(log, share))
-        base = Path(scratch) / "base"
-        first = _trainer(threads)(reader, writer, ModelRepository(base), until=until)
-        costs: dict[str, list[dict[str, Any]]] = {"incremental": [], "full": []}
-        releases: dict[str, tuple[ModelRepository, Release]] = {"base": (ModelRepository(base), first)}
+        _import(folder, writer)
+        bases = {one: _base(reader, writer, Path(scratch) / f"base-{one}", one, threads) for one in share}
+        costs: dict[str, list[dict[str, Any]]] = {}
+        releases = {f"checkpoint {one}": (ModelRepository(base), _newest(base)) for one, base in bases.items()}
         for number in range(rounds):
-            for name, fit in (("incremental", train_incrementally), ("full", train)):
-                models = Path(scratch) / f"{name}-{number}"
-                shutil.copytree(base, models)
-                steps, cost, release = _measured(fit, reader, writer, models, threads)
-                costs[name].append({**asdict(cost), "steps": {key: asdict(step) for key, step in steps.items()}})
-                releases.setdefault(name, (ModelRepository(models), release))
-        report = {
-            "data": folder.name,
-            "share": share,
-            "new_events": int(np.sum(log >= until)),
-            "new_days": (float(log.max()) - until) / 86_400,
-            "costs": costs,
-            "ndcg@10": _quality(reader, folder, releases),
-        }
+            for one in (*share, None):  # None: in full
+                name, models = "full" if one is None else f"incremental {one}", Path(scratch) / f"{one}-{number}"
+                if one is not None:
+                    shutil.copytree(bases[one], models)
+                fit = train if one is None else train_incrementally
+                steps, cost = _measured(fit, reader, writer, models, threads)
+                found = {**asdict(cost), "steps": {key: asdict(step) for key, step in steps.items()}}
+                costs.setdefault(name, []).append(found)
+                releases.setdefault(name, (ModelRepository(models), _newest(models)))
+        log = reader.event_columns().timestamp
+        quality = _quality(reader, folder, releases, share)
+    starts = {one: float(np.quantile(log, one)) for one in share}
+    report = {
+        "data": folder.resolve().name,
+        "checkpoints": [
+            {"share": one, "new_events": int(np.sum(log >= start)), "new_days": (float(log.max()) - start) / DAY_S}
+            for one, start in starts.items()
+        ],
+        "costs": costs,
+        "ndcg@10": quality,
+    }
     output.write_text(json.dumps(report))
+
+
+def _import(folder: Path, writer: StoreWriter) -> None:
+    found = find_mapping(folder)
+    if found is None:
+        raise typer.BadParameter(f"{folder}: no items file that a known mapping or Attune's own layout fits")
+    files, mapping = found
+    import_data(files.items, list(files.events), files.users, mapping, writer, lambda *_: None, now=time.time())
+
+
+def _base(reader: StoreReader, writer: StoreWriter, models: Path, share: float, threads: int) -> Path:
+    """A repository with a full training on the first `share` of the log."""
+    until = float(np.quantile(reader.event_columns().timestamp, share))
+    train(reader, writer, ModelRepository(models), _settings(threads), seed=SEED, until=until)
+    return models
+
+
+def _newest(models: Path) -> Release:
+    release = ModelRepository(models).latest()
+    assert release is not None, "it has just been written"
+    return release
 
 
 def _measured(
     fit: Callable[..., Release], reader: StoreReader, writer: StoreWriter, models: Path, threads: int
-) -> tuple[dict[str, Cost], Cost, Release]:
+) -> tuple[dict[str, Cost], Cost]:
     clock = StepClock()
-    release = fit(
-        reader, writer, ModelRepository(models), _settings(threads), seed=SEED, progress=ClockedProgress(clock)
-    )
+    fit(reader, writer, ModelRepository(models), _settings(threads), seed=SEED, progress=ClockedProgress(clock))
     clock.ended("writing")
-    return clock.steps, clock.total(), release
-
-
-def _trainer(threads: int) -> Callable[..., Release]:
-    def run(reader: StoreReader, writer: StoreWriter, repository: ModelRepository, until: float) -> Release:
-        return train(reader, writer, repository, _settings(threads), seed=SEED, until=until)
-
-    return run
+    return clock.steps, clock.total()
 
 
 def _settings(threads: int) -> TrainingSettings:
@@ -172,18 +191,19 @@ def _settings(threads: int) -> TrainingSettings:
 
 
 def _quality(
-    reader: StoreReader, folder: Path, releases: dict[str, tuple[ModelRepository, Release]]
+    reader: StoreReader, folder: Path, releases: dict[str, tuple[ModelRepository, Release]], shares: list[float]
 ) -> dict[str, dict[str, Any]]:
-    """nDCG@10 by task and release, and the difference of incremental and full with its interval."""
+    """nDCG@10 by task and release, and the differences of the incremental ones to the full one with their intervals."""
     report: dict[str, dict[str, Any]] = {}
     for task in shared_tasks(folder):
         users = {
             name: evaluate_offline(reader, load_stages(reader, *found), task).ndcg for name, found in releases.items()
         }
-        gap = mean_intervals((users["incremental"] - users["full"])[:, None], np.random.default_rng(SEED))
+        gaps = np.stack([users[f"incremental {share}"] - users["full"] for share in shares], axis=1)
+        found = mean_intervals(gaps, np.random.default_rng(SEED))
         report[task.name] = {
-            **{name: float(values.mean()) for name, values in users.items()},
-            "difference": [float(gap.mean[0]), float(gap.low[0]), float(gap.high[0])],
+            "means": {name: float(values.mean()) for name, values in users.items()},
+            "differences": np.stack([found.mean, found.low, found.high], axis=1).tolist(),
         }
     return report
 

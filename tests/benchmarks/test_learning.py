@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.bench_learning import exponents, median, relative
+from benchmarks.bench_learning import exponents
 from benchmarks.learning_runs import ClockedProgress, StepClock
 
 
@@ -34,9 +34,3 @@ def test_a_step_has_the_time_since_the_one_before_ended() -> None:
     whole = clock.total()
     assert whole.cpu_s == pytest.approx(sum(step.cpu_s for step in clock.steps.values()))
     assert whole.peak_mib >= clock.steps["first"].peak_mib > 1.0
-
-
-def test_medians_and_the_relative_difference() -> None:
-    costs = {"full": [{"wall_s": second} for second in (9.0, 1.0, 4.0)]}
-    assert median({"costs": costs}, "full", "wall_s") == 4.0
-    assert relative({"incremental": 0.099, "full": 0.1}) == pytest.approx(-0.01)

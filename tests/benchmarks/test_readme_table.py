@@ -78,14 +78,14 @@ def test_learning_is_shown_by_scale_and_incremental_beside_full() -> None:
     sizes = {"events": 60_000, "users": 600, "items": 2_000, "load_before": 1.5}
     slope = {"wall_s": 0.3, "cpu_s": 0.5, "peak_mib": 0.2}
     where = {"commit": "abc", "date": "2024-05-06"}
+    full = [{**cost, "cpu_s": seconds} for seconds in (9.0, 1.0, 4.0)]
+    means = {"checkpoint 0.9": 0.14, "incremental 0.9": 0.149, "full": 0.15}
     real = {
         "data": "shop",
-        "share": 0.9,
-        "new_events": 3_000,
-        "new_days": 30.2,
         "load_before": 2.5,
-        "costs": {"incremental": [cost], "full": [{**cost, "cpu_s": 90.0}]},
-        "ndcg@10": {"new": {"incremental": 0.149, "full": 0.15}},
+        "checkpoints": [{"share": 0.9, "new_events": 3_000, "new_days": 30.2}],
+        "costs": {"incremental 0.9": [cost], "full": full},
+        "ndcg@10": {"new": {"means": means, "differences": [[-0.001, -0.002, 0.0005]]}},
     }
     made = learning_text(
         {
@@ -100,5 +100,8 @@ def test_learning_is_shown_by_scale_and_incremental_beside_full() -> None:
     )
     assert "| encoder, CPU s | 10.0 | 0.50 |" in made
     assert "| all, peak MiB | 1,000 | 0.20 |" in made
-    assert "| 90% of shop | 3,000 in 30 days | 10.0 (20.0) | 90.0 (20.0) | 0.1490, 0.1500 (-0.7%) |" in made
+    gap = "0.1490 (-0.7%; difference -0.0020 to +0.0005)"
+    assert f"| incremental, from the first 90% | 3,000 in 30 days | 10.0 | 20.0 | {gap} |" in made
+    assert "| full |  | 4.0 | 20.0 | 0.1500 |" in made
+    assert "| the release of the first 90% as it was |  |  |  | 0.1400 |" in made
     assert "incremental (medians of 3) at commit abc on 2024-05-06, seed 0, load before 2.5 to 2.5" in made
