@@ -36,7 +36,7 @@ from ranking.training import TrainingSettings, train
 
 SEED = 0
 DAY_S = 86_400.0
-ITEMS, USERS, EVENTS = 1_500, 500, 50_000  # of the synthetic world at scale 1
+ITEMS, USERS, EVENTS = 1_200, 400, 40_000  # of the synthetic world at scale 1
 DOMAINS = 5
 APPENDED_AT_ONCE = 10_000
 
