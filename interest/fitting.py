@@ -16,6 +16,7 @@ from interest.store.protocol import EventColumns
 from interest.type_weights import learn_type_weights, learned_types
 
 _VALUED = [EVENT_CODES[EventType.PURCHASE], EVENT_CODES[EventType.RATING]]
+DENSE_SHARE = 0.15  # of entries that are not zero, from which on a dense product is the faster one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,7 @@ def fit_interest_model(
 
     `item_keys` (ascending) and `item_ids` name the items to model; events after `now` and of other items are left out.
     """
-    place, kept = _modelled(events, item_keys, now, settings.max_items)
+    place, kept = modelled_items(events, item_keys, now, settings.max_items)
     weights = _behaviour_weights(events, now, settings)
     history = History.of(events, place, len(kept), now)
     if len(learned_types(history)) > 1:
@@ -89,7 +90,7 @@ def _behaviour_weights(events: EventColumns, now: float, settings: InterestSetti
     return BehaviourWeights(settings.user_half_life_s, float(low), float(high))
 
 
-def _modelled(events: EventColumns, item_keys: Longs, now: float, most: int) -> tuple[Longs, Longs]:
+def modelled_items(events: EventColumns, item_keys: Longs, now: float, most: int) -> tuple[Longs, Longs]:
     """Place of each event's item among the modelled ones (-1: none), and these items' places in `item_keys`.
 
     Modelled are the `most` items with the most users of positive events, ties by lower key.
@@ -100,8 +101,8 @@ def _modelled(events: EventColumns, item_keys: Longs, now: float, most: int) -> 
     known: npt.NDArray[np.bool_] = np.zeros(len(item), dtype=np.bool_)
     if len(item_keys):
         known = item_keys[item] == events.item_key
-    pairs = np.unique(np.stack([events.user_key[use & known], item[use & known]]), axis=1)
-    users = np.bincount(pairs[1], minlength=len(item_keys))
+    pairs = np.unique(events.user_key[use & known] * (len(item_keys) + 1) + item[use & known])
+    users = np.bincount(pairs % (len(item_keys) + 1), minlength=len(item_keys))
     kept = np.sort(np.argsort(-users, kind="stable")[:most])
     kept = kept[users[kept] > 0]
     place = np.full(len(item_keys) + 1, -1, dtype=np.int64)
@@ -124,20 +125,32 @@ def _next_head(
         settings.cuts(settings.fit_half_life_s),
         rng,
     )
-    gram = gram_of(pairs.before)
     target = scipy.sparse.csr_array(pairs.before.T @ pairs.after).astype(np.float64)
+    return next_vectors(gram_of(pairs.before), target, settings, settings.rounds, rng)
+
+
+def next_vectors(
+    gram: Doubles,
+    target: scipy.sparse.csr_array,
+    settings: InterestSettings,
+    rounds: int,
+    rng: np.random.Generator,
+    start: Floats | None = None,
+) -> tuple[Floats, Floats]:
+    """The next head from its sums X'X and X'Y; `start`: see `reduced_rank`."""
     regularised = gram.copy()
     regularised[np.diag_indices_from(regularised)] += settings.l2
     factor = factorised(regularised)
+    after = target.toarray() if target.nnz > DENSE_SHARE * gram.size else target
 
     def weighted(basis: Doubles) -> Doubles:
-        return solved(factor, target @ basis)
+        return solved(factor, after @ basis)
 
     def transposed(basis: Doubles) -> Doubles:
-        found: Doubles = target.T @ solved(factor, basis)
+        found: Doubles = after.T @ solved(factor, basis)
         return found
 
-    return reduced_rank(gram, weighted, transposed, settings.rank, settings.rounds, rng)
+    return reduced_rank(gram, weighted, transposed, settings.rank, rounds, rng, start)
 
 
 def _together_head(
@@ -147,19 +160,27 @@ def _together_head(
 
     An entry is the greatest type weight x decay among the pair's positive events.
     """
-    gram = gram_of(_user_item_matrix(history, weights, now, settings.together_half_life_s))
+    gram = gram_of(user_item_matrix(history, weights, now, settings.together_half_life_s))
+    return together_vectors(gram, settings, settings.rounds, rng)
+
+
+def together_vectors(
+    gram: Doubles, settings: InterestSettings, rounds: int, rng: np.random.Generator, start: Floats | None = None
+) -> tuple[Floats, Floats]:
+    """The together head from its sum X'X; `start`: see `reduced_rank`."""
     item_weights = ease(gram, settings.together_l2)
     return reduced_rank(
         gram,
         lambda basis: item_weights @ basis,
         lambda basis: item_weights.T @ basis,
         settings.rank,
-        settings.rounds,
+        rounds,
         rng,
+        start,
     )
 
 
-def _user_item_matrix(
+def user_item_matrix(
     history: History, weights: BehaviourWeights, now: float, half_life_s: float
 ) -> scipy.sparse.csr_array:
     """float32 [users, items]"""

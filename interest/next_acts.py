@@ -41,6 +41,7 @@ class ActPairs:
 
     before: scipy.sparse.csr_array
     after: scipy.sparse.csr_array
+    user: Longs  # [rows] user keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,10 @@ class History:
 
     def of_users(self, remainder: int) -> "History":
         """The events of every second user: those whose key leaves this remainder when divided by 2."""
-        kept = self.user % 2 == remainder
+        return self.where(self.user % 2 == remainder)
+
+    def where(self, kept: npt.NDArray[np.bool_]) -> "History":
+        """The events marked in `kept` [n]: all of a user's or none."""
         names = ("user", "item", "event_type", "time", "until", "count", "value")
         return replace(self, **{name: getattr(self, name)[kept] for name in names})
 
@@ -93,21 +97,34 @@ def act_pairs(
     nothing = scipy.sparse.csr_array((0, history.items), dtype=np.float32)
     before = scipy.sparse.vstack([nothing, *(part.before for part in parts)], format="csr")
     after = scipy.sparse.vstack([nothing, *(part.after for part in parts)], format="csr")
+    user = np.concatenate([np.zeros(0, dtype=np.int64), *(part.user for part in parts)])
     if before.shape[0] > cuts.max_rows:
         kept = np.sort(rng.permutation(before.shape[0])[: cuts.max_rows])
-        before, after = before[kept], after[kept]
-    return ActPairs(before, after)
+        before, after, user = before[kept], after[kept], user[kept]
+    return ActPairs(before, after, user)
+
+
+def cut_times(history: History, now: float, cuts: Cuts) -> tuple[float, list[float]]:
+    """Seconds from one cut to the next, and the instants of all cuts, newest first."""
+    if not len(history.time):
+        return cuts.step_s, []
+    oldest = max(float(history.time.min()), now - OLDEST_HALF_LIVES * cuts.half_life_s)
+    step = min(cuts.step_s, max(now - oldest, 1.0) / FEWEST_STEPS)
+    return step, np.arange(now - step, oldest, -step).tolist()
 
 
 def _cut_pairs(history: History, weights: BehaviourWeights, now: float, cuts: Cuts, unit: bool) -> Iterator[ActPairs]:
-    if not len(history.time):
-        return
-    oldest = max(float(history.time.min()), now - OLDEST_HALF_LIVES * cuts.half_life_s)
-    step = min(cuts.step_s, max(now - oldest, 1.0) / FEWEST_STEPS)
-    for cut in np.arange(now - step, oldest, -step).tolist():
-        pairs = _pairs(history, weights, cut, min(cut + cuts.horizon_s, now), unit)
-        scale = np.float32(np.exp2((cut - now) / cuts.half_life_s / 2))
-        yield ActPairs(pairs.before * scale, pairs.after * scale)
+    for cut in cut_times(history, now, cuts)[1]:
+        yield weighted_pairs(history, weights, cut, now, cuts, unit)
+
+
+def weighted_pairs(
+    history: History, weights: BehaviourWeights, cut: float, now: float, cuts: Cuts, unit: bool = True
+) -> ActPairs:
+    """The rows of one cut (unix seconds, before `now`), one for each of its users, by user."""
+    pairs = _pairs(history, weights, cut, min(cut + cuts.horizon_s, now), unit)
+    scale = np.float32(np.exp2((cut - now) / cuts.half_life_s / 2))
+    return ActPairs(pairs.before * scale, pairs.after * scale, pairs.user)
 
 
 def _pairs(history: History, weights: BehaviourWeights, cut: float, end: float, unit: bool) -> ActPairs:
@@ -115,12 +132,13 @@ def _pairs(history: History, weights: BehaviourWeights, cut: float, end: float, 
     wanted = TYPE_WEIGHT_BY_CODE[history.event_type] >= ACT_WEIGHT
     later = np.flatnonzero(wanted & (history.time >= cut) & (history.time <= end))
     known = np.flatnonzero((history.time < cut) & (history.until >= cut))
-    pair = history.user * history.items + history.item
-    fresh = later[~np.isin(pair[later], pair[known])]
-    fresh = fresh[np.isin(history.user[fresh], history.user[known])]
-    fresh = fresh[np.unique(pair[fresh], return_index=True)[1]]
-    users, row = np.unique(history.user[fresh], return_inverse=True)
-    known = known[np.isin(history.user[known], users)]
+    pair = history.user * history.items + history.item  # ascending, as the history is
+    fresh = later[~_among(pair[known], pair[later])]
+    fresh = fresh[_among(history.user[known], history.user[fresh])]
+    fresh = fresh[_firsts(pair[fresh])]
+    users = history.user[fresh][_firsts(history.user[fresh])]
+    row = np.searchsorted(users, history.user[fresh])
+    known = known[_among(users, history.user[known])]
     shape = (len(users), history.items)
     after = scipy.sparse.csr_array((np.ones(len(fresh), dtype=np.float32), (row, history.item[fresh])), shape=shape)
     owner = np.searchsorted(users, history.user[known])
@@ -136,4 +154,19 @@ def _pairs(history: History, weights: BehaviourWeights, cut: float, end: float, 
     before = scipy.sparse.csr_array(
         ((weight / length[owner]).astype(np.float32), (owner, history.item[known])), shape=shape
     )
-    return ActPairs(before, after)
+    return ActPairs(before, after, users)
+
+
+def _among(ascending: Longs, values: Longs) -> npt.NDArray[np.bool_]:
+    """[n]: which of the values are there; much faster than `np.isin`, which cannot know that they are sorted."""
+    if not len(ascending):
+        return np.zeros(len(values), dtype=np.bool_)
+    found: npt.NDArray[np.bool_] = ascending[np.searchsorted(ascending[:-1], values)] == values
+    return found
+
+
+def _firsts(ascending: Longs) -> npt.NDArray[np.bool_]:
+    """[n]: the first of every run of equal values."""
+    firsts = np.ones(len(ascending), dtype=np.bool_)
+    firsts[1:] = ascending[1:] != ascending[:-1]
+    return firsts

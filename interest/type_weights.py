@@ -41,6 +41,8 @@ def learn_type_weights(
     round, and the greatest weight is 1.
     """
     types = learned_types(history)
+    if len(types) < 2:
+        return weights
     parts = [
         act_pairs(
             history,

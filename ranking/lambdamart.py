@@ -42,7 +42,30 @@ def predict(booster: lightgbm.Booster, values: Floats, threads: int) -> Doubles:
 
 def fit_booster(train: RankingData, settings: BoosterSettings, seed: int) -> lightgbm.Booster:
     """LambdaMART: Burges, C. (2010), "From RankNet to LambdaRank to LambdaMART"; the same bytes for the same seed."""
-    parameters: dict[str, Any] = {
+    booster = lightgbm.train(_parameters(settings, seed), _dataset(train), num_boost_round=settings.trees)
+    return lightgbm.Booster(model_str=booster.model_to_string())
+
+
+def continue_booster(
+    booster: lightgbm.Booster, new: RankingData, trees: int, settings: BoosterSettings, seed: int
+) -> lightgbm.Booster:
+    """The trees of `booster` and so many more, which correct its scores on queries that it has not seen."""
+    longer = lightgbm.train(_parameters(settings, seed), _dataset(new), num_boost_round=trees, init_model=booster)
+    return lightgbm.Booster(model_str=longer.model_to_string())
+
+
+def save_booster(booster: lightgbm.Booster, folder: Path) -> None:
+    """Write what `Reranker.load` reads: LightGBM's text format and the names of the features in order."""
+    (folder / MODEL_FILE).write_text(booster.model_to_string(), "utf-8")
+    (folder / SETTINGS_FILE).write_text(json.dumps({"features": FEATURES}, indent=1) + "\n", "utf-8")
+
+
+def _dataset(data: RankingData) -> lightgbm.Dataset:
+    return lightgbm.Dataset(data.values, data.labels, group=data.lengths, feature_name=list(FEATURES))
+
+
+def _parameters(settings: BoosterSettings, seed: int) -> dict[str, Any]:
+    return {
         "objective": "lambdarank",
         "learning_rate": settings.learning_rate,
         "num_leaves": settings.leaves,
@@ -56,15 +79,3 @@ def fit_booster(train: RankingData, settings: BoosterSettings, seed: int) -> lig
         "seed": seed,
         "verbosity": -1,
     }
-    booster = lightgbm.train(parameters, _dataset(train), num_boost_round=settings.trees)
-    return lightgbm.Booster(model_str=booster.model_to_string())
-
-
-def save_booster(booster: lightgbm.Booster, folder: Path) -> None:
-    """Write what `Reranker.load` reads: LightGBM's text format and the names of the features in order."""
-    (folder / MODEL_FILE).write_text(booster.model_to_string(), "utf-8")
-    (folder / SETTINGS_FILE).write_text(json.dumps({"features": FEATURES}, indent=1) + "\n", "utf-8")
-
-
-def _dataset(data: RankingData) -> lightgbm.Dataset:
-    return lightgbm.Dataset(data.values, data.labels, group=data.lengths, feature_name=list(FEATURES))

@@ -111,6 +111,16 @@ class ModelRepository:
         _sync_folder(target.parent)
         return ModelVersion(name, version, target, manifest)
 
+    def delete_version(self, name: str, version: str) -> None:
+        """Remove a version that no release needs; it is gone at once, or it is whole. Raises `InvalidRelease`."""
+        target = self.root / _checked(name) / _checked(version)
+        gone = target.parent / f".{version}.{uuid4().hex}.partial"
+        try:
+            target.rename(gone)
+        except FileNotFoundError as error:
+            raise InvalidRelease(f"{target}: expected a version, found none") from error
+        shutil.rmtree(gone)
+
     def open_version(self, name: str, version: str) -> ModelVersion:
         """Verify every file against the manifest: presence, size, sha256 and tensor shapes.
 

@@ -46,12 +46,18 @@ def import_command(
 
 @app.command()
 def train(
-    store: StoreUrl = DEFAULT_STORE, repository: Repository = DEFAULT_REPOSITORY, seed: int = 0, until: Until = None
+    store: StoreUrl = DEFAULT_STORE,
+    repository: Repository = DEFAULT_REPOSITORY,
+    seed: int = 0,
+    until: Until = None,
+    incremental: Annotated[
+        bool, typer.Option("--incremental", help="Go on from the newest release: only what is new is learned.")
+    ] = False,
 ) -> None:
     """Fit interest model, encoder and reranker on the store's log and write a release."""
     from serve.commands.data import train_release
 
-    train_release(console, store, repository, seed, until)
+    train_release(console, store, repository, seed, until, incremental)
 
 
 @app.command()

@@ -49,12 +49,24 @@ def _note_newest_event(store: str, writer: StoreWriter) -> None:
         writer.set_meta(IMPORTED_UNTIL, repr(newest))
 
 
-def train_release(console: Console, store: str, repository: Path, seed: int, until: float | None = None) -> Release:
-    """Train on the log, up to `until` (unix seconds) if given, write a release and make it the wanted one."""
+def train_release(
+    console: Console,
+    store: str,
+    repository: Path,
+    seed: int,
+    until: float | None = None,
+    incremental: bool = False,
+) -> Release:
+    """Train on the log, up to `until` (unix seconds) if given, write a release and make it the wanted one.
+
+    `incremental`: go on from the newest release's checkpoint.
+    """
+    from ranking.incremental import train_incrementally
     from ranking.training import train  # torch and LightGBM only where they are used
 
     with closing(open_writer(store)) as writer, closing(open_reader(store)) as reader, progress_bars(console) as bars:
-        release = train(reader, writer, ModelRepository(repository), seed=seed, progress=bars, until=until)
+        fit = train_incrementally if incremental else train
+        release = fit(reader, writer, ModelRepository(repository), seed=seed, progress=bars, until=until)
         writer.set_wanted_release(release.name)
     parts = ", ".join(f"{name} {version}" for name, version in sorted(release.models.items()))
     console.print(f"Release [bold]{release.name}[/]: {parts}", highlight=False)

@@ -1,5 +1,7 @@
 """Learned weights of event types: what tells the next acts weighs more than what does not, whatever it started from."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -62,6 +64,17 @@ def test_what_is_refused_stays_negative_and_types_without_events_keep_their_plac
 def test_a_log_of_one_type_has_nothing_to_learn() -> None:
     events = log(np.random.default_rng(3), EventType.PURCHASE, EventType.PURCHASE, None)
     assert weights_of(fit(events)) == pytest.approx(TYPE_WEIGHTS)
+
+
+def test_a_type_with_enough_events_in_all_but_too_few_on_the_users_learned_from_has_nothing_to_learn() -> None:
+    events = log(np.random.default_rng(3), EventType.PURCHASE, EventType.PURCHASE, None)
+    viewed = replace(events, event_type=np.full(len(events.seq), EVENT_CODES[EventType.VIEW], dtype=np.int8))
+    kept = (events.user_key % 2 == 0) | (np.arange(len(events.seq)) % 20 == 0)  # weights are learned on odd users
+    names = ("seq", "user_key", "item_key", "event_type", "timestamp", "value")
+    views = [getattr(viewed, name)[kept] for name in names]
+    parts = [np.concatenate([getattr(events, name), column]) for name, column in zip(names, views, strict=True)]
+    assert weights_of(fit(EventColumns(*parts))) == pytest.approx(TYPE_WEIGHTS)
+    assert kept.sum() >= 200
 
 
 def test_the_logistic_fit_is_where_its_slope_is_zero() -> None:

@@ -34,6 +34,15 @@ def test_a_version_opens_with_what_its_manifest_says(repository: ModelRepository
     version.require_dims(rank=3)
 
 
+def test_a_deleted_version_is_gone_whole_and_its_number_is_not_given_again(repository: ModelRepository) -> None:
+    repository.write_version("interest", "2", write_vectors, FIELDS)
+    repository.delete_version("interest", "1")
+    assert (repository.versions("interest"), repository.next_version("interest")) == (["2"], "3")
+    assert [path.name for path in (repository.root / "interest").iterdir()] == ["2"]
+    with pytest.raises(InvalidRelease, match="expected a version, found none"):
+        repository.delete_version("interest", "1")
+
+
 def test_a_flipped_byte_stops_with_file_expected_and_found_sum(repository: ModelRepository) -> None:
     path = repository.root / "interest" / "1" / "vectors.safetensors"
     content = bytearray(path.read_bytes())

@@ -152,5 +152,5 @@ def test_every_step_shows_its_bar(shop: Shop) -> None:
     shop.writer.put_items([Item(item_id="1", title="lamp")], None, "")
     with Progress(console=Console(quiet=True)) as progress:
         shop.train(progress=progress)
-    assert {task.description for task in progress.tasks} == {"encoder", "embeddings", "interest model"}
+    assert {task.description for task in progress.tasks} == {"encoder", "embeddings", "log", "interest model"}
     assert all(task.finished for task in progress.tasks)
