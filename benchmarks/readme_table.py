@@ -1,6 +1,6 @@
-"""The README's tables of ranking quality and of learning, made from the committed JSON and from nothing else.
+"""The README's table of ranking quality, made from the committed JSON and from nothing else.
 
-python -m benchmarks.readme_table          # rewrites the text between the markers of README.md
+python -m benchmarks.readme_table          # rewrites the text between the two markers of README.md
 """
 
 import json
@@ -8,12 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.bench_learning import incremental_rows, scale_rows
-
 RESULTS = Path("benchmarks/results")
-LEARNING = RESULTS / "learning.json"
 README = Path("README.md")
-QUALITY_PART, LEARNING_PART = "quality", "learning"  # names in the markers
+START, END = "<!-- quality:start -->", "<!-- quality:end -->"
 OWN = "Attune"
 METRIC = "ndcg@10"
 SHOWN = ("popularity, recent", "item-kNN", "iALS", "BPR", "EASE")  # beside the best one
@@ -23,8 +20,7 @@ Report = Mapping[str, Any]
 
 def main() -> None:
     """Rewrite README.md in place."""
-    readme = updated(README.read_text(), tables(read_reports(RESULTS)), QUALITY_PART)
-    README.write_text(updated(readme, learning_text(json.loads(LEARNING.read_text())), LEARNING_PART))
+    README.write_text(updated(README.read_text(), read_reports(RESULTS)))
 
 
 def read_reports(folder: Path) -> list[Report]:
@@ -32,14 +28,13 @@ def read_reports(folder: Path) -> list[Report]:
     return [json.loads(path.read_text()) for path in sorted(folder.glob("quality_*.json"))]
 
 
-def updated(readme: str, text: str, part: str) -> str:
-    """The README with this text between the markers of a part. Raises `ValueError` without the markers."""
-    start, end = f"<!-- {part}:start -->", f"<!-- {part}:end -->"
-    before, _, rest = readme.partition(start)
-    _, marker, after = rest.partition(end)
+def updated(readme: str, reports: Sequence[Report]) -> str:
+    """The README with the tables of these reports between its markers. Raises `ValueError` without the markers."""
+    before, _, rest = readme.partition(START)
+    _, marker, after = rest.partition(END)
     if not marker:
-        raise ValueError(f"README: the lines {start} and {end} are missing")
-    return f"{before}{start}\n{text}\n{end}{after}"
+        raise ValueError(f"README: the lines {START} and {END} are missing")
+    return f"{before}{START}\n{tables(reports)}\n{END}{after}"
 
 
 def tables(reports: Sequence[Report]) -> str:
@@ -89,22 +84,6 @@ def cold_table(reports: Sequence[Report]) -> str:
         label = f"{report['data']}, among {items['items']} items without events"
         rows.append(_cold_row(label, items["among cold items"], items["tiers"]))
     return _markdown(rows)
-
-
-def learning_text(report: Report) -> str:
-    """Two tables: a full training by scale, and an incremental one beside a full one."""
-    synthetic, real = report["synthetic"], report["incremental"]
-    measured = (("by scale", synthetic), (f"incremental (medians of {real['rounds']})", real))
-    where = "; ".join(f"{name} {_when(part)}" for name, part in measured)
-    parts = [_markdown(scale_rows(synthetic)), _markdown(incremental_rows(real))]
-    return "\n\n".join([*parts, f"Measured on one core of a shared machine: {where}."])
-
-
-def _when(part: Report) -> str:
-    loads = [run["load_before"] for run in part["runs"]]
-    machine = part["machine"]
-    load = f"load before {min(loads):.1f} to {max(loads):.1f}"
-    return f"at commit {machine['commit']} on {machine['date']}, seed {part['seed']}, {load}"
 
 
 def _cold_row(label: str, comparison: Mapping[str, Any], tiers: Mapping[str, int]) -> Sequence[str]:

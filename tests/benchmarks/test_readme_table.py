@@ -1,21 +1,11 @@
 """The README says what the committed numbers say."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from benchmarks.readme_table import (
-    LEARNING,
-    LEARNING_PART,
-    QUALITY_PART,
-    RESULTS,
-    learning_text,
-    read_reports,
-    tables,
-    updated,
-)
+from benchmarks.readme_table import RESULTS, read_reports, tables, updated
 
 
 def method(name: str, ndcg: float, gap: tuple[float, float, float] = (0.0, 0.0, 0.0)) -> dict[str, Any]:
@@ -46,9 +36,7 @@ def report() -> dict[str, Any]:
 
 def test_the_readme_is_what_the_script_makes_of_the_committed_numbers() -> None:
     readme = Path("README.md").read_text()
-    learning = learning_text(json.loads(LEARNING.read_text()))
-    for text, part in ((tables(read_reports(RESULTS)), QUALITY_PART), (learning, LEARNING_PART)):
-        assert updated(readme, text, part) == readme, "run python -m benchmarks.readme_table"
+    assert updated(readme, read_reports(RESULTS)) == readme, "run python -m benchmarks.readme_table"
 
 
 def test_a_row_shows_the_best_baseline_by_name_and_the_interval_of_the_difference() -> None:
@@ -63,45 +51,9 @@ def test_a_row_shows_the_best_baseline_by_name_and_the_interval_of_the_differenc
 
 
 def test_only_the_text_between_the_markers_changes_and_they_must_be_there() -> None:
-    text = tables([report()])
-    found = updated("a\n<!-- quality:start -->\nearlier text\n<!-- quality:end -->\nb\n", text, QUALITY_PART)
+    found = updated("a\n<!-- quality:start -->\nearlier text\n<!-- quality:end -->\nb\n", [report()])
     assert (found[:2], found[-3:]) == ("a\n", "\nb\n")
     assert "earlier text" not in found
-    assert text in found
-    assert updated(found, text, QUALITY_PART) == found
+    assert updated(found, [report()]) == found
     with pytest.raises(ValueError, match="quality:start"):
-        updated("nothing", text, QUALITY_PART)
-
-
-def test_learning_is_shown_by_scale_and_incremental_beside_full() -> None:
-    cost = {"wall_s": 20.0, "cpu_s": 10.0, "peak_mib": 1_000.0}
-    sizes = {"events": 60_000, "users": 600, "items": 2_000, "load_before": 1.5}
-    slope = {"wall_s": 0.3, "cpu_s": 0.5, "peak_mib": 0.2}
-    where = {"commit": "abc", "date": "2024-05-06"}
-    full = [{**cost, "cpu_s": seconds} for seconds in (9.0, 1.0, 4.0)]
-    means = {"checkpoint 0.9": 0.14, "incremental 0.9": 0.149, "full": 0.15}
-    real = {
-        "data": "shop",
-        "load_before": 2.5,
-        "checkpoints": [{"share": 0.9, "new_events": 3_000, "new_days": 30.2}],
-        "costs": {"incremental 0.9": [cost], "full": full},
-        "ndcg@10": {"new": {"means": means, "differences": [[-0.001, -0.002, 0.0005]]}},
-    }
-    made = learning_text(
-        {
-            "synthetic": {
-                "machine": where,
-                "seed": 0,
-                "runs": [{**sizes, "cost": cost, "steps": {"encoder": cost}}],
-                "exponents": {"whole": slope, "encoder": slope},
-            },
-            "incremental": {"machine": where, "seed": 0, "rounds": 3, "runs": [real]},
-        }
-    )
-    assert "| encoder, CPU s | 10.0 | 0.50 |" in made
-    assert "| all, peak MiB | 1,000 | 0.20 |" in made
-    gap = "0.1490 (-0.7%; difference -0.0020 to +0.0005)"
-    assert f"| incremental, from the first 90% | 3,000 in 30 days | 10.0 | 20.0 | {gap} |" in made
-    assert "| full |  | 4.0 | 20.0 | 0.1500 |" in made
-    assert "| the release of the first 90% as it was |  |  |  | 0.1400 |" in made
-    assert "incremental (medians of 3) at commit abc on 2024-05-06, seed 0, load before 2.5 to 2.5" in made
+        updated("nothing", [report()])

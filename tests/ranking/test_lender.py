@@ -8,7 +8,8 @@ from ranking.lender import NEIGHBOURS, SHARPNESS, Lender
 
 def unit(rng: np.random.Generator, count: int, width: int) -> Floats:
     rows = rng.normal(size=(count, width)).astype(np.float32)
-    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    unit_rows: Floats = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit_rows
 
 
 def test_a_vector_is_the_weighed_mean_of_the_nearest_ones() -> None:
