@@ -201,6 +201,14 @@ def test_an_erased_user_asks_for_a_full_training(shop: Shop) -> None:
     assert shop.go_on(created=3.0).name == "3"
 
 
+def test_a_flipped_byte_in_the_checkpoint_is_refused(shop: Shop) -> None:
+    (file,) = (shop.repository.root / CHECKPOINT).rglob("*.safetensors")
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(InvalidRelease, match="sha256"):
+        shop.go_on()
+
+
 def test_other_settings_ask_for_a_full_training(shop: Shop) -> None:
     settings = replace(SETTINGS, interest=InterestSettings(l2=61.0))
     with pytest.raises(InvalidRelease, match=r"interest\.l2 expected 61\.0, found 60\.0; run a full training"):
