@@ -100,7 +100,7 @@ def _advanced(
         return next_sums(rows, history.items).plus(together_sums(_of(history, changed), weights, as_of, settings))
 
     mine = np.isin(events.user_key, changed)
-    earlier = History.of(_rows(events, mine), old_place[mine], len(old.item_keys), old.now)
+    earlier = History.of(events.where(mine), old_place[mine], len(old.item_keys), old.now)
     kept = old.sums.plus(of_users(earlier, closed, old.now), -1).moved(_places(item_keys, old.item_keys), items)
     grid = replace(grid, last=max(grid.last, grid.complete(now, settings.horizon_s)))
     fresh_cuts = range(old.grid.last + 1, grid.last + 1)
@@ -145,17 +145,6 @@ def _acting_since(history: History, since: float) -> History:
 
 def _of(history: History, users: Longs) -> History:
     return history.where(np.isin(history.user, users))
-
-
-def _rows(events: EventColumns, kept: npt.NDArray[np.bool_]) -> EventColumns:
-    return EventColumns(
-        events.seq[kept],
-        events.user_key[kept],
-        events.item_key[kept],
-        events.event_type[kept],
-        events.timestamp[kept],
-        events.value[kept],
-    )
 
 
 def _places(sorted_keys: Longs, keys: Longs) -> Longs:

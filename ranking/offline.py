@@ -129,15 +129,7 @@ def offline_lists(reader: StoreReader, stages: OfflineStages, task: Task, k: int
 
 def events_of_known_items(events: EventColumns, view: CatalogueView) -> EventColumns:
     """The events whose item is in the catalogue."""
-    known = view.rows(events.item_key) >= 0
-    return EventColumns(
-        events.seq[known],
-        events.user_key[known],
-        events.item_key[known],
-        events.event_type[known],
-        events.timestamp[known],
-        events.value[known],
-    )
+    return events.where(view.rows(events.item_key) >= 0)
 
 
 def candidate_labels(candidates: CandidateBatch, wanted_offsets: Longs, wanted: Longs) -> Floats:

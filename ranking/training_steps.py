@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from rich.progress import Progress, TaskID
 from interest.catalogue import Catalogue
 from interest.checkpoint import Checkpoint
 from interest.model import InterestModel
-from interest.store.protocol import EventColumns, ItemChange, StoreReader, StoreWriter
+from interest.store.protocol import ItemChange, StoreReader, StoreWriter
 from ranking.encoder import Encoder
 from ranking.encoder_files import encoder_identity
 from ranking.features import FEATURES
@@ -102,20 +102,14 @@ def load_world(reader: StoreReader, encoder: str, dims: int, until: float | None
     """What the store holds of items, users, and events before `until`; `encoder`, `dims`: whose vectors come along."""
     catalogue = Catalogue(dims, encoder)
     catalogue.apply(all_items(reader, encoder))
-    events = _before(events_of_known_items(reader.event_columns(), catalogue.view()), until)
+    events = events_of_known_items(reader.event_columns(), catalogue.view())
+    if until is not None:
+        events = events.where(events.timestamp < until)
     popularity = Popularity()
     popularity.append(events)
     ids = reader.user_ids()
     users = dict(zip(reader.user_keys(ids).tolist(), ids, strict=True))
     return World(reader, catalogue, popularity, events, users)
-
-
-def _before(events: EventColumns, until: float | None) -> EventColumns:
-    """The events before that instant, all of them without one."""
-    if until is None:
-        return events
-    early = events.timestamp < until
-    return EventColumns(**{item.name: getattr(events, item.name)[early] for item in fields(EventColumns)})
 
 
 def data_fingerprint(world: World) -> str:

@@ -1,7 +1,7 @@
 """What the rest of Attune asks of its database: one writer, readers anywhere."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 import numpy as np
@@ -63,6 +63,10 @@ class EventColumns:
     event_type: npt.NDArray[np.int8]
     timestamp: npt.NDArray[np.float64]  # unix seconds
     value: npt.NDArray[np.float64]  # NaN when the event has none
+
+    def where(self, kept: npt.NDArray[np.bool_]) -> "EventColumns":
+        """The events marked in `kept` [n]."""
+        return EventColumns(*(getattr(self, column.name)[kept] for column in fields(self)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
