@@ -21,7 +21,7 @@ from ranking.model_retriever import make_retriever
 from ranking.offline import USERS_AT_ONCE, candidate_labels, plain_requests
 from ranking.popularity import Popularity
 from ranking.quotas import fit_quotas, source_lists
-from ranking.requests import LEAD_S, PastRequests, past_requests, windows
+from ranking.requests import LEAD_S, PastRequests, latest_requests, past_requests, windows
 from ranking.retriever_settings import RetrieverSettings
 
 VALIDATION_SHARE = 0.25  # of the queries, the latest ones
@@ -36,13 +36,15 @@ class TrainingSettings:
 
     The last `log_share` of the events is cut into `cuts` windows. For each one an interest model is fitted on the
     events up to its first possible request, and at most `sessions_per_user` sessions of every user inside it become
-    requests whose wanted items are those of the following `horizon_s`. Of each query's unwanted candidates `negatives`
-    are kept, by chance.
+    requests whose wanted items are those of the following `horizon_s`. The latest sessions of at most
+    `max_requests` users in that share are requests once more, in `folds` parts: see `held_out_windows`. Of each
+    query's unwanted candidates `negatives` are kept, by chance.
     """
 
     encoder: Literal["ngram", "minilm", "combined"] = "combined"
     ngram_dims: int = 256
     cuts: int = 4
+    folds: int = 4
     log_share: float = 0.6
     sessions_per_user: int = 2
     horizon_s: float = 60 * 86_400.0
@@ -66,9 +68,9 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Past requests of one stretch of time, and the interest model that was known before all of them.
+    """Past requests, and an interest model that knows nothing of what their users did from then on.
 
-    `rng` is the window's own: nothing that happens later changes what it draws.
+    `rng` is the window's own: what other windows draw changes nothing in it.
     """
 
     model: InterestModel
@@ -115,6 +117,37 @@ def past_windows(
     return found
 
 
+def held_out_windows(
+    world: World, settings: TrainingSettings, rng: np.random.Generator, progress: Callable[[int, int], None]
+) -> list[Window]:
+    """The latest session of each user as a request, with models of the whole log but for those sessions, by folds.
+
+    The models of `past_windows` are older and have learned from less than the one that serves, so the reranker would
+    trust what they say too little. These know what it knows, except what the fold's own users did at and after their
+    requests; what others did later they have seen. `progress` hears (folds done, of).
+    """
+    events, newest = world.events, float(world.events.timestamp.max(initial=0.0))
+    start = float(np.quantile(events.timestamp, 1.0 - settings.log_share)) if len(events.seq) else 0.0
+    requests = latest_requests(events, start, settings.horizon_s, settings.max_requests, rng)
+    fold = rng.permutation(len(requests)) % settings.folds
+    found = []
+    for number, own in enumerate(rng.spawn(settings.folds)):
+        mine = requests.take(np.flatnonzero(fold == number))
+        if len(mine):
+            known = events.where(events.timestamp <= _ends(mine, events.user_key))
+            found.append(Window(fit_interest(replace(world, events=known), newest, settings.interest, own), mine, own))
+        progress(number + 1, settings.folds)
+    return found
+
+
+def _ends(requests: PastRequests, user_key: Longs) -> Doubles:
+    """Until when each event [n] of these users may be known: their request's instant, inf for others."""
+    order = np.argsort(requests.user_key)
+    keys, as_of = requests.user_key[order], requests.as_of[order]
+    place = np.minimum(np.searchsorted(keys, user_key), len(keys) - 1)
+    return np.where(keys[place] == user_key, as_of[place], np.inf)
+
+
 def fit_retriever(world: World, window: Window, settings: RetrieverSettings, seed: int) -> RetrieverSettings:
     """These settings with quotas fitted to the requests of one window, in both modes."""
     chosen = np.sort(np.random.default_rng(seed).permutation(len(window.requests))[:QUOTA_REQUESTS])
@@ -157,11 +190,12 @@ def past_queries(
 
 
 def fit_reranker(
-    queries: Queries, settings: BoosterSettings, horizon_s: float, seed: int
+    queries: Queries, settings: BoosterSettings, horizon_s: float, seed: int, held_out: Queries | None = None
 ) -> tuple[lightgbm.Booster, dict[str, float]]:
     """The booster of all queries, and the metrics of another one that is measured on queries later than its own.
 
-    That other one never sees what happened at or after the first query it is measured on: an earlier query counts only
+    `queries` are those of `past_windows`, `held_out` of `held_out_windows`, which only the booster learns from: that
+    other one never sees what happened at or after the first query it is measured on: an earlier query counts only
     when its `horizon_s` is over by then (where that leaves enough of them). `candidate_ndcg_10_*` is nDCG@10 among the
     candidates that were kept, so it only compares trainings of one kind. The number of trees is not taken from it: the
     time of those few queries is no better guide to the next one than the number that served several data sets well.
@@ -171,7 +205,8 @@ def fit_reranker(
     earlier = queries.take(queries.as_of + horizon_s <= cut)
     if len(earlier.as_of) < FEWEST_QUERIES:
         earlier = queries.take(queries.as_of < cut)
-    metrics = {"queries": float(len(queries.as_of))}
+    everything = queries if held_out is None else _joined([queries, held_out])
+    metrics = {"queries": float(len(everything.as_of))}
     if len(earlier.as_of):
         trial = fit_booster(earlier.data, settings, seed)
         for name, mode in (("repeat", False), ("new", True)):
@@ -179,7 +214,7 @@ def fit_reranker(
             if len(part.as_of):
                 scores = predict(trial, part.data.values, settings.threads)
                 metrics[f"candidate_ndcg_10_{name}"] = _candidate_ndcg(scores, part.data)
-    booster = fit_booster(queries.data, settings, seed)
+    booster = fit_booster(everything.data, settings, seed)
     return booster, metrics | {"trees": float(booster.num_trees())}
 
 

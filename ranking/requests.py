@@ -44,23 +44,53 @@ def past_requests(
     events: EventColumns, start: float, end: float, horizon_s: float, per_user: int, rng: np.random.Generator
 ) -> PastRequests:
     """At most `per_user` session starts in [start, end) of every user, by chance; wanted within `horizon_s`."""
-    use = _WANTED[events.event_type]
-    order = np.lexsort((events.item_key[use], events.timestamp[use], events.user_key[use]))
-    user, time, item = events.user_key[use][order], events.timestamp[use][order], events.item_key[use][order]
-    begins = np.ones(len(user), dtype=np.bool_)
-    begins[1:] = (user[1:] != user[:-1]) | (time[1:] - time[:-1] > SESSION_GAP_S)
-    sessions = _some_per_user(np.flatnonzero(begins & (time >= start) & (time < end)), user, per_user, rng)
-    wanted = []
-    for first in sessions:
-        last = int(np.searchsorted(user, user[first], side="right"))
-        until = first + int(np.searchsorted(time[first:last], time[first] + horizon_s))
-        wanted.append(np.unique(item[first:until]))
-    return PastRequests(
-        user_key=user[sessions],
-        as_of=time[sessions] - LEAD_S,
-        wanted_offsets=ragged_offsets([len(part) for part in wanted]),
-        wanted=np.concatenate([np.zeros(0, dtype=np.int64), *wanted]),
-    )
+    acts = _Acts.of(events)
+    inside = np.flatnonzero(acts.begins & (acts.time >= start) & (acts.time < end))
+    return acts.requests(_some_per_user(inside, acts.user, per_user, rng), horizon_s)
+
+
+def latest_requests(
+    events: EventColumns, start: float, horizon_s: float, most: int, rng: np.random.Generator
+) -> PastRequests:
+    """The latest session start of each user, if it is at or after `start`; at most so many, by chance."""
+    acts = _Acts.of(events)
+    sessions = np.flatnonzero(acts.begins)
+    latest = sessions[np.append(np.diff(acts.user[sessions]) != 0, True)[: len(sessions)]]
+    latest = latest[acts.time[latest] >= start]
+    return acts.requests(np.sort(rng.permutation(latest)[:most]), horizon_s)
+
+
+@dataclass(frozen=True, slots=True)
+class _Acts:
+    """What could have been wanted, by user and time; `begins`: the act is the first of a session."""
+
+    user: Longs
+    time: Doubles
+    item: Longs
+    begins: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, events: EventColumns) -> "_Acts":
+        use = _WANTED[events.event_type]
+        order = np.lexsort((events.item_key[use], events.timestamp[use], events.user_key[use]))
+        user, time, item = events.user_key[use][order], events.timestamp[use][order], events.item_key[use][order]
+        begins = np.ones(len(user), dtype=np.bool_)
+        begins[1:] = (user[1:] != user[:-1]) | (time[1:] - time[:-1] > SESSION_GAP_S)
+        return cls(user, time, item, begins)
+
+    def requests(self, sessions: Longs, horizon_s: float) -> PastRequests:
+        """Requests `LEAD_S` before the sessions that begin at these places."""
+        wanted = []
+        for first in sessions:
+            last = int(np.searchsorted(self.user, self.user[first], side="right"))
+            until = first + int(np.searchsorted(self.time[first:last], self.time[first] + horizon_s))
+            wanted.append(np.unique(self.item[first:until]))
+        return PastRequests(
+            user_key=self.user[sessions],
+            as_of=self.time[sessions] - LEAD_S,
+            wanted_offsets=ragged_offsets([len(part) for part in wanted]),
+            wanted=np.concatenate([np.zeros(0, dtype=np.int64), *wanted]),
+        )
 
 
 def windows(events: EventColumns, number: int, share: float) -> list[tuple[float, float]]:

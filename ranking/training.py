@@ -12,9 +12,11 @@ from ranking.encoder import CombinedEncoder, Encoder, MiniLMEncoder, NgramEncode
 from ranking.learning import (
     Queries,
     TrainingSettings,
+    World,
     fit_interest,
     fit_reranker,
     fit_retriever,
+    held_out_windows,
     past_queries,
     past_windows,
 )
@@ -47,8 +49,9 @@ def train(
 ) -> Release:
     """Fit every model, attach the item embeddings to the store, write the versions and the release.
 
-    Nothing leaks: a request's candidates and features come from an interest model fitted before its window, from
-    the profile and popularity as of the request, through the very code that serves. The interest model of the
+    Nothing leaks: a request's candidates and features come from the profile and popularity as of the request, and
+    from an interest model fitted before its window, or on a log without what its user did from then on, through the
+    very code that serves. The interest model of the
     release is fitted on all events. Without enough events the release has no reranker, and serving uses
     `ranking.reranker.fused_scores`. The same store, settings, seed and number of threads give the same models.
     `created` is the release's time in unix seconds, now by the wall clock when not given. With `until` (unix seconds)
@@ -65,6 +68,7 @@ def train(
     if past:
         settings = replace(settings, retriever=fit_retriever(world, past[-1], settings.retriever, seed))
     queries = past_queries(world, past, settings, lambda done, total: steps.show("past requests", done, total))
+    held_out = _held_out_queries(world, settings, rng, steps) if queries else None
     now = float(world.events.timestamp.max(initial=0.0))
     model = fit_interest(world, now, settings.interest, rng)
     keys, limit = np.sort(world.catalogue.view().keys), np.inf if until is None else until
@@ -77,7 +81,7 @@ def train(
         "interest": interest,
         "retriever": target.write_retriever(settings.retriever, model, encoder.name, encoder.dims),
     }
-    metrics = _write_reranker(target, models, queries, settings, seed, steps)
+    metrics = _write_reranker(target, models, queries, held_out, settings, seed, steps)
     release = Release(
         name=repository.next_release(),
         created=target.created,
@@ -107,10 +111,18 @@ def _fit_encoder(reader: StoreReader, settings: TrainingSettings, rng: np.random
     return neutral if settings.encoder == "ngram" else CombinedEncoder(neutral, MiniLMEncoder())
 
 
+def _held_out_queries(
+    world: World, settings: TrainingSettings, rng: np.random.Generator, steps: Steps
+) -> Queries | None:
+    windows = held_out_windows(world, settings, rng, lambda done, total: steps.show("held-out interests", done, total))
+    return past_queries(world, windows, settings, lambda done, total: steps.show("held-out requests", done, total))
+
+
 def _write_reranker(
     target: Target,
     models: dict[str, str],
     queries: Queries | None,
+    held_out: Queries | None,
     settings: TrainingSettings,
     seed: int,
     steps: Steps,
@@ -119,7 +131,7 @@ def _write_reranker(
     if queries is None:
         return {}
     steps.show("reranker", 0, 1)
-    booster, metrics = fit_reranker(queries, settings.booster, settings.horizon_s, seed)
+    booster, metrics = fit_reranker(queries, settings.booster, settings.horizon_s, seed, held_out)
     models["reranker"] = target.write_reranker(booster, settings.booster, metrics)
     steps.show("reranker", 1, 1)
     return metrics

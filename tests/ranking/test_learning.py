@@ -17,9 +17,19 @@ from interest.fitting import InterestSettings
 from interest.items import Item
 from interest.model import InterestModel
 from interest.store.open import open_reader, open_writer
+from interest.store.protocol import EventColumns
 from ranking.features import FEATURES
 from ranking.lambdamart import BoosterSettings, RankingData, fit_booster
-from ranking.learning import Queries, TrainingSettings, World, fit_interest, fit_reranker, past_queries, past_windows
+from ranking.learning import (
+    Queries,
+    TrainingSettings,
+    World,
+    fit_interest,
+    fit_reranker,
+    held_out_windows,
+    past_queries,
+    past_windows,
+)
 from ranking.offline import all_items, events_of_known_items
 from ranking.popularity import Popularity
 from ranking.requests import windows
@@ -120,6 +130,38 @@ def test_an_invoice_on_the_edge_of_a_window_is_not_in_the_model_of_the_requests_
     assert np.isnan(wanted[:, FEATURES.index("source_together")]).all()
     others = found.data.values[found.data.labels == 0]
     assert not np.isnan(others[:, FEATURES.index("source_together")]).all()
+
+
+def test_a_held_out_session_and_what_its_user_did_later_is_not_in_the_model_of_its_request(
+    make: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = make_world(np.random.default_rng(3), items_per_domain=20, users=60, events=3_000)
+    world = make(made.items, made.events)
+    seen: list[EventColumns] = []
+
+    def watched(known: World, now: float, settings: InterestSettings, rng: np.random.Generator) -> InterestModel:
+        seen.append(known.events)
+        return fit_interest(known, now, settings, rng)
+
+    monkeypatch.setattr(ranking.learning, "fit_interest", watched)
+    settings = replace(SETTINGS, folds=3)
+    folds = held_out_windows(world, settings, np.random.default_rng(0), silent)
+    assert len(folds) == len(seen) == 3
+    users = np.concatenate([fold.requests.user_key for fold in folds])
+    assert len(users) > 30
+    assert len(np.unique(users)) == len(users)
+    for fold, known in zip(folds, seen, strict=True):
+        for user, as_of in zip(fold.requests.user_key.tolist(), fold.requests.as_of.tolist(), strict=True):
+            of_user = world.events.where(world.events.user_key == user)
+            held = of_user.seq[of_user.timestamp > as_of]
+            assert len(held)
+            assert not np.isin(known.seq, held).any()
+        others = ~np.isin(world.events.user_key, fold.requests.user_key)
+        assert np.isin(world.events.seq[others], known.seq).all()
+
+
+def test_without_events_nobody_is_held_out(make: MakeWorld) -> None:
+    assert held_out_windows(make([Item(item_id="a", title="a")], []), SETTINGS, np.random.default_rng(0), silent) == []
 
 
 def test_the_model_that_is_measured_saw_nothing_of_the_time_it_is_measured_on(monkeypatch: pytest.MonkeyPatch) -> None:

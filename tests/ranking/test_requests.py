@@ -5,7 +5,7 @@ from numpy.testing import assert_array_equal
 
 from interest.events import EVENT_CODES, EventType
 from interest.store.protocol import EventColumns
-from ranking.requests import past_requests, windows
+from ranking.requests import latest_requests, past_requests, windows
 
 HOUR_S = 3_600.0
 Row = tuple[int, int, EventType, float]  # user key, item key, type, hours
@@ -55,6 +55,16 @@ def test_at_most_so_many_sessions_a_user_by_chance_that_repeats() -> None:
     first, again = (past_requests(log(rows), 0, 1e9, HOUR_S, 3, np.random.default_rng(7)) for _ in range(2))
     assert_array_equal(first.user_key, [1, 1, 1, 2, 2, 2])
     assert_array_equal(first.as_of, again.as_of)
+
+
+def test_the_latest_session_of_each_user_who_came_late_enough() -> None:
+    found = latest_requests(LOG, 60 * HOUR_S, 30 * HOUR_S, 10, np.random.default_rng(0))
+    assert_array_equal(found.user_key, [1, 2])
+    assert_array_equal(found.as_of, np.array([120.0, 110.0]) * HOUR_S - 1.0)
+    assert_array_equal(found.wanted, [40, 70])
+    assert_array_equal(latest_requests(LOG, 115 * HOUR_S, HOUR_S, 10, np.random.default_rng(0)).user_key, [1])
+    assert len(latest_requests(LOG, 60 * HOUR_S, HOUR_S, 1, np.random.default_rng(0))) == 1
+    assert len(latest_requests(log([]), 0, 1, 1, np.random.default_rng(0))) == 0
 
 
 def test_taking_requests_keeps_their_wanted_items() -> None:
