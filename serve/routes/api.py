@@ -9,7 +9,9 @@ from interest.catalogue import Catalogue
 from interest.errors import DeadlineExceeded
 from interest.store.protocol import StoreReader
 from serve.admission import Permits
+from serve.completions import Completions
 from serve.config import Limits
+from serve.embeddings import Embeddings
 from serve.evaluations import Evaluations
 from serve.metrics import IN_FLIGHT
 from serve.paging import Pages
@@ -35,6 +37,8 @@ class Api:
     writes: Writes
     users: Users
     evaluations: Evaluations
+    completions: Completions
+    embeddings: Embeddings
     reader: StoreReader
     catalogue: Catalogue
     permits: Permits

@@ -1,12 +1,12 @@
 """The generator, with an engine that does as it is told."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 
 import pytest
 
 from interest.errors import EngineDead, InvalidRequest
-from serve.generation.engine import Completion
+from serve.generation.completion import Completion, FinishReason, Piece, Sampling
 from serve.generation.generator import GeneratedText, Generator
 from serve.generation.grounding import Reason, check
 from serve.generation.prompt import GenerationTask, ItemFacts, build_prompt
@@ -26,6 +26,19 @@ class ScriptedEngine:
 
     def prompt(self, task: GenerationTask) -> str:
         return build_prompt(task)
+
+    async def stream(self, prompt: str, request_id: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+        """The answer of `generate`, six characters at a time."""
+        answer = await self.generate(prompt, request_id, sampling.max_tokens or 0)
+        self.running.add(request_id)
+        try:
+            for start in range(0, len(answer.text), 6):
+                yield Piece(answer.text[start : start + 6], 40, 1, None)
+                await asyncio.sleep(0)
+            reason: FinishReason = "stop" if answer.finished else "length"
+            yield Piece("", answer.prompt_tokens, answer.completion_tokens, reason)
+        finally:
+            self.running.discard(request_id)
 
     async def generate(self, prompt: str, request_id: str, max_tokens: int) -> Completion:
         self.running.add(request_id)
