@@ -11,7 +11,7 @@ import numpy as np
 
 from interest.batch import Tensors
 from interest.errors import AttuneError, DeadlineExceeded, InvalidRequest, NotReady
-from serve.admission import Deadline
+from serve.admission import Deadline, in_time
 from serve.config import GenerationConfig, Limits
 from serve.generation.completion import Piece
 from serve.generation.raw import RawRequest
@@ -60,11 +60,14 @@ class Completions:
         deadline = self._deadline(timeout_ms)
         last: dict[int, Piece] = {}
         try:
-            async with aclosing(self.streaming(_tensors(requests, deadline))) as messages:
-                async for message in messages:
-                    for row, body in zip(message["row"].tolist(), message["part"], strict=True):
-                        last[row] = msgspec.json.decode(body, type=Piece)
-                        yield row, last[row]
+            with stage_timer("generator"):
+                async with aclosing(in_time(self.streaming(_tensors(requests, deadline)), deadline)) as messages:
+                    async for message in messages:
+                        for row, body in zip(message["row"].tolist(), message["part"], strict=True):
+                            last[row] = msgspec.json.decode(body, type=Piece)
+                            yield row, last[row]
+        except TimeoutError as error:
+            raise _late(deadline) from error
         finally:
             _count(list(last.values()))
         if sum(piece.finish_reason is not None for piece in last.values()) < len(requests):

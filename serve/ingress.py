@@ -23,6 +23,7 @@ from serve.embeddings import Embeddings
 from serve.evaluations import Evaluations
 from serve.follower import Follower
 from serve.generation.prompt import PROMPT_VERSION
+from serve.generations import Generations
 from serve.impressions import ImpressionWriter
 from serve.model import Streaming
 from serve.paging import Pages
@@ -106,10 +107,11 @@ class Ingress:
         store = StoreClient(self._stages["store"])
         popular = PopularItems(self._catalogue, self._popularity)
         interest = self._stages["interest"]
-        writer = ContentWriter(self._stages["generator"], config.generation)
-        pipeline = Pipeline(config, self._stages, self._catalogue, popular, clock, versions, self._impressions)
+        writer = ContentWriter(self._stages["generator"], self._streaming, config.generation)
+        pipeline = Pipeline(config, self._stages, self._catalogue, popular, clock, versions, self._impressions, writer)
         return Api(
             pipeline=pipeline,
+            generations=Generations(config.generation, pipeline, self._catalogue, versions),
             pages=Pages(config, self._reader, self._catalogue, writer, clock, self._impressions),
             writes=Writes(store, self._reader, self._stages["encoder"], encoder, clock, config.limits),
             users=Users(self._reader, interest, clock, release.name, config.evaluation.enabled),

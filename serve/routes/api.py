@@ -13,6 +13,7 @@ from serve.completions import Completions
 from serve.config import Limits
 from serve.embeddings import Embeddings
 from serve.evaluations import Evaluations
+from serve.generations import Generations
 from serve.metrics import IN_FLIGHT
 from serve.paging import Pages
 from serve.pipeline import Pipeline
@@ -33,6 +34,7 @@ class Api:
     """Everything the routes call."""
 
     pipeline: Pipeline
+    generations: Generations
     pages: Pages
     writes: Writes
     users: Users

@@ -13,6 +13,7 @@ from interest.errors import AttuneError
 from serve.metrics import IN_FLIGHT
 from serve.routes.api import Api
 from serve.routes.errors import INTERNAL, error_body
+from serve.streaming import Event
 
 E = TypeVar("E")
 MEDIA_TYPE = "text/event-stream"
@@ -39,11 +40,14 @@ class EventStream(Response):
 
 
 async def event_stream(
-    events: AsyncGenerator[E, None], chunk: Callable[[E], bytes], failed: Callable[[AttuneError], bytes], end: bytes
+    events: AsyncGenerator[E, None],
+    chunk: Callable[[E], bytes],
+    failed: Callable[[AttuneError], bytes],
+    end: bytes,
 ) -> EventStream:
     """Waits for the first event, so that what goes wrong before it is an ordinary error reply.
 
-    What goes wrong later is told by `failed` in place of `end`, which closes a stream that is whole.
+    What goes wrong later is told by `failed` in place of `end`, which closes a stream that is whole ("": nothing does).
     """
     try:
         first = await anext(events, None)
@@ -59,6 +63,20 @@ async def permitted(api: Api, events: AsyncGenerator[E, None]) -> AsyncGenerator
         async with aclosing(events):
             async for event in events:
                 yield event
+
+
+async def native_events(api: Api, events: AsyncGenerator[Event, None]) -> EventStream:
+    """Our own events: an `event:` line and JSON. What goes wrong after the first one ends them as `error`."""
+    return await event_stream(permitted(api, events), _native_chunk, _native_error, b"")
+
+
+def _native_chunk(event: Event) -> bytes:
+    body = event.data.model_dump_json(exclude_none=True).encode()
+    return f"event: {event.name}\n".encode() + data_chunk(body)
+
+
+def _native_error(error: AttuneError) -> bytes:
+    return b"event: error\n" + error_chunk(error)
 
 
 def data_chunk(body: bytes) -> bytes:
@@ -90,4 +108,5 @@ async def _chunks(
             log.error("a stream broke off", exc_info=error)
             yield failed(AttuneError(INTERNAL))
         else:
-            yield end
+            if end:
+                yield end

@@ -14,6 +14,7 @@ from interest.errors import AttuneError, EngineDead
 from serve.config import GenerationConfig
 from serve.generation.completion import Sampling
 from serve.routes.sse import EventStream
+from tests.serve.routes.calls import Leaver, error_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -38,14 +39,6 @@ def chunks_of(answer: httpx.Response) -> list[Any]:
     lines = answer.text.split("\n\n")
     assert lines[-2:] == ["data: [DONE]", ""]
     return [json.loads(line.removeprefix("data: ")) for line in lines[:-2]]
-
-
-def error_of(answer: httpx.Response) -> dict[str, Any]:
-    body = answer.json()
-    assert set(body) == {"error"}
-    assert set(body["error"]) == {"message", "type", "param", "code"}
-    error: dict[str, Any] = body["error"]
-    return error
 
 
 async def test_the_models_are_the_language_model_first_and_the_encoder(server: Any, client: Any) -> None:
@@ -227,30 +220,12 @@ async def test_an_error_in_the_middle_is_told_in_the_stream(server: Any, error: 
 @pytest.mark.parametrize("where", ["before the first piece", "in the middle"])
 async def test_a_caller_who_leaves_stops_the_engine_and_gives_the_permit_back(server: Any, where: str) -> None:
     server.engine.may_go_on.clear()
-    app = server.ingress.asgi_app()
-    body = json.dumps({**ASK, "max_tokens": 900, "stream": where == "in the middle"}).encode()
-    headers = [(b"content-type", b"application/json")]
-    scope = {"type": "http", "method": "POST", "path": TEXT, "headers": headers, "query_string": b"", "root_path": ""}
-    left = asyncio.Event()
-    sent: list[Any] = []
-    waiting = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def receive() -> Any:
-        if waiting:
-            return waiting.pop()
-        await left.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(message: Any) -> None:
-        sent.append(message)
-
-    request = asyncio.create_task(app({**scope, "server": ("attune", 80), "scheme": "http"}, receive, send))
+    caller = Leaver(server, TEXT, **{**ASK, "max_tokens": 900, "stream": where == "in the middle"})
     async with asyncio.timeout(5):
-        while len(server.engine.streaming) < 1 or (where == "in the middle" and len(sent) < 2):
+        while not server.engine.streaming or (where == "in the middle" and not caller.chunks):
             await asyncio.sleep(0.005)
     assert server.ingress._api.permits.in_flight == 1
-    left.set()
-    await asyncio.wait([request], timeout=5)
+    await caller.leave()
     await ended(server)
 
 
