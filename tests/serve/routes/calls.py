@@ -57,7 +57,7 @@ class Leaver:
     async def leave(self) -> None:
         """And wait until the application has noticed."""
         self._left.set()
-        await asyncio.wait([self._request], timeout=5)
+        await asyncio.wait_for(asyncio.shield(self._request), 5)
 
     async def _receive(self) -> Any:
         if self._waiting:
