@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 import xxhash
 
-from interest.batch import Floats
+from interest.batch import Floats, Longs
 from interest.errors import InvalidRelease
 from interest.features import detect_language
 from ranking.encoder_files import SETTINGS_FILE
@@ -31,6 +31,9 @@ class Encoder(Protocol):
     def encode(self, texts: Sequence[str]) -> Floats:
         """Float32 [n, dims], unit rows, for one text at a time as for many; a row of zeros for a blank text."""
 
+    def count_tokens(self, texts: Sequence[str]) -> Longs:
+        """Int64 [n]: how many tokens of each text `encode` reads; of a text cut short, those that are left."""
+
     def save(self, folder: Path) -> None:
         """Write what `load_encoder` reads."""
 
@@ -52,6 +55,13 @@ class CombinedEncoder:
         english = self._english.encode([texts[row] for row in rows])
         vectors[rows, self._neutral.dims :] = np.sqrt(1 - NEUTRAL_SHARE) * english
         return unit_rows(vectors)
+
+    def count_tokens(self, texts: Sequence[str]) -> Longs:
+        """Of the English model where it reads the text, of the neutral one elsewhere; int64 [n]."""
+        counts = self._neutral.count_tokens(texts)
+        rows = [row for row, text in enumerate(texts) if detect_language(text) != "zh"]
+        counts[rows] = self._english.count_tokens([texts[row] for row in rows])
+        return counts
 
     def save(self, folder: Path) -> None:
         """Write the neutral part; the English weights come with their package."""
@@ -78,6 +88,10 @@ class CachedEncoder:
             known[key] = self._held.put(key, vector.copy())
         rows = [known[key] for key in keys]
         return np.array(rows, dtype=np.float32).reshape(len(texts), self.dims)
+
+    def count_tokens(self, texts: Sequence[str]) -> Longs:
+        """As of the wrapped encoder: a text that was met before is charged like a new one; int64 [n]."""
+        return self._encoder.count_tokens(texts)
 
     def save(self, folder: Path) -> None:
         """Write the wrapped encoder."""

@@ -59,6 +59,11 @@ class MiniLMEncoder:
                 vectors[part] = self._pooled(np.array([tokens[row] for row in part]))
         return vectors
 
+    def count_tokens(self, texts: Sequence[str]) -> Longs:
+        """Int64 [n]: word pieces with the two marks around them, at most `MAX_TOKENS`; none for a blank text."""
+        tokens: list[list[int]] = [encoding.ids for encoding in self._tokenizer.encode_batch(list(texts))]
+        return np.array([len(ids) if text.strip() else 0 for ids, text in zip(tokens, texts, strict=True)], np.int64)
+
     def save(self, folder: Path) -> None:
         """Write the name only; the weights come with their package."""
         folder.mkdir(parents=True, exist_ok=True)

@@ -55,6 +55,10 @@ class NgramEncoder:
         weighted = _weighted(_count_ngrams(texts), self._buckets, self._idf)
         return unit_rows(weighted @ self._components)
 
+    def count_tokens(self, texts: Sequence[str]) -> Longs:
+        """Int64 [n]: it knows no tokens but characters, of which it reads at most `MAX_CHARACTERS`."""
+        return np.array([len(_normalised(text)) for text in texts], dtype=np.int64)
+
     def save(self, folder: Path) -> None:
         """Write the files that `load` and `ranking.encoder.load_encoder` read."""
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,13 +1,16 @@
 """Admission: a fixed number of permits, and a Retry-After computed from how fast they come back."""
 
+import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+from typing import TypeVar
 
 from interest.errors import DeadlineExceeded, Overloaded
 
 MIN_RETRY_AFTER_S, MAX_RETRY_AFTER_S = 0.05, 30.0
+T = TypeVar("T")
 
 
 class Permits:
@@ -59,3 +62,15 @@ class Deadline:
         """Raises `DeadlineExceeded` when no more than `margin_s` is left."""
         if self.remaining_s() <= margin_s:
             raise DeadlineExceeded(f"{what}: the deadline of {self.timeout_s * 1000:.0f} ms has passed")
+
+
+async def in_time(messages: AsyncGenerator[T, None], deadline: Deadline) -> AsyncGenerator[T, None]:
+    """The same messages. Raises `TimeoutError` when the next one is not there by the deadline."""
+    async with aclosing(messages):
+        while True:
+            try:
+                async with asyncio.timeout(deadline.remaining_s()):
+                    message = await anext(messages)
+            except StopAsyncIteration:
+                return
+            yield message

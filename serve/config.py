@@ -7,7 +7,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from interest.errors import InvalidConfig
-from serve.generation.engine import EngineConfig
+from serve.generation.settings import EngineConfig
 
 STAGES = ("store", "interest", "retriever", "reranker", "encoder", "generator")
 DEPLOYMENTS = ("ingress", *STAGES)
@@ -106,6 +106,7 @@ class GenerationConfig(Settings):
     engine: EngineConfig = EngineConfig()
     max_tokens: int = Field(96, ge=1, le=1024)
     default_language: Literal["auto", "en", "zh"] = "auto"
+    completion_timeout_ms: int = Field(600_000, ge=1)  # of the OpenAI routes, where the caller sets the length
 
 
 class EvaluationConfig(Settings):

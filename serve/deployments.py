@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING
 
 import ray.serve
@@ -12,6 +14,7 @@ from ray.serve.handle import DeploymentHandle, DeploymentResponse
 from interest.batch import Tensors
 from interest.errors import AttuneError, NotReady, Overloaded
 from serve.config import ServerConfig
+from serve.model import Streaming, StreamingModel
 from serve.ranker import Stage
 from serve.stages.factory import make_model
 
@@ -31,6 +34,12 @@ class StageReplica:
     async def infer(self, tensors: Tensors) -> Tensors:
         return await self._model.infer(tensors)
 
+    async def stream(self, tensors: Tensors) -> AsyncGenerator[Tensors, None]:
+        assert isinstance(self._model, StreamingModel), f"{self._model.name} does not stream"
+        async with aclosing(self._model.stream(tensors)) as parts:
+            async for part in parts:
+                yield part
+
     async def check_health(self) -> None:
         await self._model.check_health()
 
@@ -44,7 +53,8 @@ class IngressReplica:
     async def __init__(self, config: ServerConfig, **handles: DeploymentHandle) -> None:  # type: ignore[misc]
         from serve.ingress import Ingress  # the other replicas need none of its imports
 
-        self._ingress = Ingress(config, {name: stage_of(name, handle) for name, handle in handles.items()})
+        stages = {name: stage_of(name, handle) for name, handle in handles.items()}
+        self._ingress = Ingress(config, stages, streaming_of("generator", handles["generator"]))
         await self._ingress.start()
 
     def __serve_build_asgi_app__(self) -> "ASGIApp":
@@ -77,10 +87,47 @@ def stage_of(name: str, handle: DeploymentHandle) -> Stage:
     return call
 
 
+def streaming_of(name: str, handle: DeploymentHandle) -> Streaming:
+    """The same for its streamed answers. A call whose replica died before it said anything is made once more."""
+    handle = handle.options(stream=True)
+
+    async def call(tensors: Tensors) -> AsyncGenerator[Tensors, None]:
+        for last_try in (False, True):
+            begun = False
+            try:
+                async with aclosing(_parts_of(name, handle, tensors)) as parts:
+                    async for part in parts:
+                        begun = True
+                        yield part
+                return
+            except RayActorError as error:
+                if begun or last_try:
+                    raise NotReady(f"{name}: its replica died") from error
+                log.warning("a %s replica died before it answered; calling another", name)
+
+    return call
+
+
+async def _parts_of(name: str, handle: DeploymentHandle, tensors: Tensors) -> AsyncGenerator[Tensors, None]:
+    with _own_errors(name):
+        response = handle.stream.remote(tensors)
+        try:
+            async for part in response:
+                yield part
+        finally:
+            response.cancel()  # of a call that has ended it does nothing
+
+
 async def _once(name: str, handle: DeploymentHandle, tensors: Tensors) -> Tensors:
+    with _own_errors(name):
+        return await _answer_of(handle.infer.remote(tensors))
+
+
+@contextmanager
+def _own_errors(name: str) -> Iterator[None]:
     """Raises our own errors, and `RayActorError` for a replica that died; nothing else leaves but a cancellation."""
     try:
-        return await _answer_of(handle.infer.remote(tensors))
+        yield
     except RayTaskError as error:
         raise _own(name, error) from error
     except BackPressureError as error:

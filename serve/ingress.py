@@ -17,11 +17,15 @@ from ranking.popularity import Popularity
 from ranking.release import ModelRepository
 from serve.admission import Permits
 from serve.backfill import Backfill
+from serve.completions import Completions
 from serve.config import ServerConfig
+from serve.embeddings import Embeddings
 from serve.evaluations import Evaluations
 from serve.follower import Follower
 from serve.generation.prompt import PROMPT_VERSION
+from serve.generations import Generations
 from serve.impressions import ImpressionWriter
+from serve.model import Streaming
 from serve.paging import Pages
 from serve.pipeline import Pipeline
 from serve.popular import PopularItems
@@ -42,11 +46,12 @@ log = logging.getLogger("attune.ingress")
 
 
 class Ingress:
-    """Owns what the routes use; `stages` are the six deployments behind it."""
+    """Owns what the routes use; `stages` are the six deployments behind it, `streaming` the generator's other door."""
 
-    def __init__(self, config: ServerConfig, stages: Mapping[str, Stage]) -> None:
+    def __init__(self, config: ServerConfig, stages: Mapping[str, Stage], streaming: Streaming) -> None:
         self._config = config
         self._stages = stages
+        self._streaming = streaming
         self._readiness = Readiness()
         self._reader = open_reader(config.store.url)
         self._catalogue = Catalogue()
@@ -102,16 +107,19 @@ class Ingress:
         store = StoreClient(self._stages["store"])
         popular = PopularItems(self._catalogue, self._popularity)
         interest = self._stages["interest"]
-        writer = ContentWriter(self._stages["generator"], config.generation)
-        pipeline = Pipeline(config, self._stages, self._catalogue, popular, clock, versions, self._impressions)
+        writer = ContentWriter(self._stages["generator"], self._streaming, config.generation)
+        pipeline = Pipeline(config, self._stages, self._catalogue, popular, clock, versions, self._impressions, writer)
         return Api(
             pipeline=pipeline,
+            generations=Generations(config.generation, pipeline, self._catalogue, versions),
             pages=Pages(config, self._reader, self._catalogue, writer, clock, self._impressions),
             writes=Writes(store, self._reader, self._stages["encoder"], encoder, clock, config.limits),
             users=Users(self._reader, interest, clock, release.name, config.evaluation.enabled),
             evaluations=Evaluations(
                 config.evaluation, config.limits, pipeline.answer, versions, store, self._reader, self._catalogue
             ),
+            completions=Completions(self._stages["generator"], self._streaming, config.generation, config.limits),
+            embeddings=Embeddings(self._stages["encoder"], encoder, config.limits),
             reader=self._reader,
             catalogue=self._catalogue,
             permits=Permits(config.limits.permits),

@@ -1,12 +1,14 @@
 """Model: what every stage is to the server, whatever it computes and wherever it runs."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from interest.batch import Tensors
 from interest.errors import WrongRelease
+
+Streaming = Callable[[Tensors], AsyncGenerator[Tensors, None]]  # a stage that answers bit by bit, as its callers see it
 
 
 class Model(Protocol):
@@ -29,6 +31,15 @@ class Model(Protocol):
 
     async def unload(self) -> None:
         """Free what `load` took; calling it twice is harmless."""
+
+
+@runtime_checkable
+class StreamingModel(Protocol):
+    """A model that can also answer bit by bit."""
+
+    def stream(self, tensors: Tensors) -> AsyncGenerator[Tensors, None]:
+        """What is new, again and again. Closing the iterator stops the work; the errors are those of `infer`."""
+        ...
 
 
 class OneThread:

@@ -9,9 +9,9 @@ from typing import Protocol
 
 import numpy as np
 
-from interest.catalogue import Catalogue, CatalogueView
+from interest.catalogue import Catalogue
 from interest.clock import Clock
-from interest.errors import InvalidRequest, NotFound, NotReady
+from interest.errors import InvalidRequest, NotFound
 from interest.items import Item
 from interest.store.protocol import Impression, Snapshot
 from serve.admission import Deadline
@@ -23,9 +23,6 @@ from serve.queries import QueryMaker, leaves_traces
 from serve.ranker import BatchRanker, Query, Ranking, Stage, StageFailed
 from serve.replies import next_page, recommended
 from serve.schema import (
-    GeneratedItem,
-    Generation,
-    GenerationRequest,
     RankedCandidates,
     RankingRequest,
     RankRequest,
@@ -35,7 +32,7 @@ from serve.schema import (
 )
 from serve.snapshots import packed
 from serve.startup import candidates_of
-from serve.writer import REPLY_MARGIN_S, ContentWriter, Written
+from serve.writer import ContentWriter, Interests, Written
 
 CATCH_UP_S, CATCH_UP_STEP_S = 1.0, 0.02  # how long, and how often asked, for an item that other replicas know already
 RANKING_SHARE = 0.7  # of the deadline: what is left is for the reply, or for content
@@ -59,6 +56,16 @@ class Served:
 
 
 @dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a reply will show, before anything is written about it."""
+
+    reply_id: str
+    served: Served
+    items: Sequence[Item]  # the first ones of the ranking
+    deadline: Deadline
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """A reply, and the ranking that it is the first page of."""
 
@@ -78,7 +85,9 @@ class Pipeline:
         clock: Clock,
         model_versions: Mapping[str, str],
         impressions: ImpressionLog,
+        writer: ContentWriter,
     ) -> None:
+        self.writer = writer
         self._config = config
         self._catalogue = catalogue
         self._popular = popular
@@ -86,7 +95,6 @@ class Pipeline:
         self._versions = dict(model_versions)
         self._impressions = impressions
         self._queries = QueryMaker(config, clock)
-        self._writer = ContentWriter(stages["generator"], config.generation)
         batching = config.batching
         self._ranker = BatchRanker(
             stages,
@@ -102,8 +110,8 @@ class Pipeline:
     async def recommend(self, request: RecommendationRequest) -> Recommendation:
         """1 check, 2-4 rank in a batch with others, 5 write, 6 reply; what is shown is logged and counted."""
         requested_at = time.time()
-        answered = await self._answer(request, self._queries.recommendation(request, self._catalogue.view()))
-        self._record(request, answered, requested_at)
+        answered = await self._answer(request, self.query(request))
+        self.record(request, answered, requested_at)
         return answered.reply
 
     async def recommend_all(self, requests: Sequence[RecommendationRequest]) -> list[Recommendation]:
@@ -126,12 +134,12 @@ class Pipeline:
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
         for request, task in zip(requests, tasks, strict=True):
-            self._record(request, task.result(), requested_at)
+            self.record(request, task.result(), requested_at)
         return [task.result().reply for task in tasks]
 
     async def answer(self, request: RecommendationRequest) -> Recommendation:
         """The reply alone, leaving no trace in log or counters (the warm-up asks this way)."""
-        return (await self._answer(request, self._queries.recommendation(request, self._catalogue.view()))).reply
+        return (await self._answer(request, self.query(request))).reply
 
     async def rank(self, request: RankRequest) -> RankedCandidates:
         """The caller's candidates in the order for our user. Nothing is logged: what is shown is the caller's choice.
@@ -153,41 +161,34 @@ class Pipeline:
             return await self._answer(request, query)
 
     async def _answer(self, request: RecommendationRequest, query: Query) -> Answered:
+        chosen = await self.choose(request, query)
+        interests = chosen.served.ranking.interests
+        written = await self.writer.written(request.generate, interests, chosen.items, chosen.deadline)
+        return self.answered(request, chosen, written)
+
+    def query(self, request: RecommendationRequest) -> Query:
+        """1: raises `InvalidRequest`."""
+        return self._queries.recommendation(request, self._catalogue.view())
+
+    async def choose(self, request: RecommendationRequest, query: Query) -> Chosen:
+        """2 to 4: the deadline starts here."""
         deadline = Deadline(self.timeout_s(request.timeout_ms))
         served = await self._rank(query, request.strict_user, deadline)
         served, items = await self._items_of(served, request.count, deadline)
-        items = items[: request.count]
-        written = await self._writer.written(request.generate, served.ranking.interests, items, deadline)
-        reply = self._reply(request, query.reply_id, served, items, written)
-        if leaves_traces(request) and len(served.ranking.item_keys) > len(items):
-            reply.next = next_page(reply.id, request.count, len(items))
-        return Answered(reply, served.ranking)
+        return Chosen(query.reply_id, served, items[: request.count], deadline)
 
-    async def generate(self, request: GenerationRequest) -> Generation:
-        """Texts about the caller's items, written for our user.
+    def answered(self, request: RecommendationRequest, chosen: Chosen, written: Written) -> Answered:
+        """6: the reply, with the path of its next page where there is one."""
+        ranking = chosen.served.ranking
+        reply = self._reply(request, chosen.reply_id, chosen.served, chosen.items, written)
+        if leaves_traces(request) and len(ranking.item_keys) > len(chosen.items):
+            reply.next = next_page(reply.id, request.count, len(chosen.items))
+        return Answered(reply, ranking)
 
-        Errors: `NotReady` when there is no generator or none answers, `DeadlineExceeded` without any text in time.
-        """
-        if not self._config.generation.enabled:
-            raise NotReady("generation: switched off in this server's config (generation.enabled)")
-        deadline = Deadline(self.timeout_s(request.timeout_ms))
-        view = self._catalogue.view()
-        items = [_known_item(view, item_id) for item_id in request.item_ids]
-        query = self._queries.user_alone(request.user_id, len(items))
-        ranking = (await self._rank(query, False, deadline)).ranking
-        written = await self._writer.written(request.generate, ranking.interests, items, deadline)
-        pairs = list(zip(items, written.contents, strict=True))
-        if not any(written.contents):
-            deadline.check("generation", REPLY_MARGIN_S)
-            raise NotReady("generation: the language model does not answer")
-        return Generation(
-            id=query.reply_id,
-            user_id=request.user_id,
-            data=[GeneratedItem(item_id=item.item_id, **dict(text)) for item, text in pairs if text is not None],
-            missing=[item.item_id for item, text in pairs if text is None],
-            model_versions=self._versions,
-            usage=written.usage,
-        )
+    async def user(self, user_id: str, items: int, deadline: Deadline) -> tuple[str, Interests]:
+        """An id for a reply about so many items of the caller's choice, and what the user is interested in."""
+        query = self._queries.user_alone(user_id, items)
+        return query.reply_id, (await self._rank(query, False, deadline)).ranking.interests
 
     def timeout_s(self, timeout_ms: int | None) -> float:
         limits = self._config.limits
@@ -245,7 +246,7 @@ class Pipeline:
             timings_ms={**served.ranking.timings_ms, **written.timings_ms} if "timings" in request.include else None,
         )
 
-    def _record(self, request: RecommendationRequest, answered: Answered, requested_at: float) -> None:
+    def record(self, request: RecommendationRequest, answered: Answered, requested_at: float) -> None:
         """What leaves here is counted, logged as shown, and kept for the pages to come."""
         reply = answered.reply
         TIERS.labels(reply.tier).inc()
@@ -274,10 +275,3 @@ def _naming(position: int) -> Iterator[None]:
     except (InvalidRequest, NotFound) as error:
         place = f"requests.{position}"
         raise type(error)(f"{place}.{error.message}", f"{place}.{error.param}" if error.param else place) from error
-
-
-def _known_item(view: CatalogueView, item_id: str) -> Item:
-    row = view.row_of_id(item_id)
-    if row is None:
-        raise NotFound(f"item_id={item_id!r}: no such item", "item_ids")
-    return view.items[row]

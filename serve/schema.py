@@ -63,6 +63,7 @@ class RankRequest(RankingRequest):
 
 
 class RecommendationRequest(RankingRequest):
+    stream: bool = False  # server-sent events instead of one reply
     count: int = Field(10, ge=1)
     domain: Annotated[str, StringConstraints(max_length=64)] = ""
     language: Language | None = None
@@ -85,6 +86,7 @@ class GenerationRequest(Body):
 
     user_id: Id
     item_ids: list[Id] = Field(min_length=1)
+    stream: bool = False
     generate: Generate = Generate()
     timeout_ms: int | None = Field(None, ge=1)
 

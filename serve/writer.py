@@ -2,19 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 
 import msgspec
 import numpy as np
 
+from interest.batch import Tensors
 from interest.errors import AttuneError
 from interest.items import Item
-from serve.admission import Deadline
+from serve.admission import Deadline, in_time
 from serve.config import GenerationConfig
-from serve.generation.generator import GeneratedText
+from serve.generation.generator import GeneratedText, TextPart
 from serve.generation.prompt import GenerationTask, ItemFacts, Language
 from serve.metrics import GENERATED, TOKENS, stage_timer
+from serve.model import Streaming
 from serve.ranker import Stage
 from serve.replies import content, usage
 from serve.schema import Generate, GeneratedContent, Usage
@@ -33,11 +36,21 @@ class Written:
     timings_ms: Mapping[str, float] = field(default_factory=dict)  # empty when no text was asked for
 
 
+@dataclass(frozen=True, slots=True)
+class TextNews:
+    """Something new about the text of the item at `place`: more words of the model, or the checked text itself."""
+
+    place: int
+    delta: str
+    content: GeneratedContent | None  # None: there is more to come
+
+
 class ContentWriter:
     """Asks the generator stage; whatever goes wrong there, the caller gets None for the texts it did not get."""
 
-    def __init__(self, stage: Stage, config: GenerationConfig) -> None:
+    def __init__(self, stage: Stage, streaming: Streaming, config: GenerationConfig) -> None:
         self._stage = stage
+        self._streaming = streaming
         self._config = config
 
     async def written(
@@ -50,12 +63,25 @@ class ContentWriter:
         texts: Sequence[GeneratedText | None] = [None] * len(items)
         if items and self._config.enabled:
             texts = await self.write(items, interests, generate, deadline.remaining_s())
-        contents = [
-            content(text, generate.content_type, self.language(item, generate)) if text else None
-            for item, text in zip(items, texts, strict=True)
-        ]
-        timings = {"generate": round(1000 * (time.perf_counter() - start), 3)}
-        return Written(contents, usage(texts), None in contents, timings)
+        contents = [self._content(text, item, generate) for item, text in zip(items, texts, strict=True)]
+        return _written(contents, texts, start)
+
+    async def writing(
+        self, generate: Generate | None, interests: Interests, items: Sequence[Item], deadline: Deadline
+    ) -> AsyncGenerator[TextNews | Written, None]:
+        """`written` as it goes: news of the texts, and what `written` would have given at the end."""
+        start = time.perf_counter()
+        texts: list[GeneratedText | None] = [None] * len(items)
+        contents: list[GeneratedContent | None] = [None] * len(items)
+        if generate is not None and items and self._config.enabled:
+            parts = self._parts(items, interests, generate, deadline)
+            async with aclosing(parts):
+                async for place, part in parts:
+                    texts[place] = part.text
+                    contents[place] = self._content(part.text, items[place], generate)
+                    yield TextNews(place, part.delta, contents[place])
+            _count(texts)
+        yield Written(contents) if generate is None else _written(contents, texts, start)
 
     async def write(
         self, items: Sequence[Item], interests: Interests, generate: Generate, remaining_s: float
@@ -64,21 +90,43 @@ class ContentWriter:
         budget_s = remaining_s - REPLY_MARGIN_S
         if budget_s <= 0:
             return [None] * len(items)
-        tasks = [self._task(item, interests, generate) for item in items]
-        tensors = {
-            "task": np.array([msgspec.json.encode(task) for task in tasks], dtype=object),
-            "max_tokens": np.full(len(tasks), generate.max_tokens or self._config.max_tokens, dtype=np.int64),
-            "remaining_ms": np.full(len(tasks), 1000 * budget_s, dtype=np.float64),
-        }
         try:
             with stage_timer("generator"):
                 async with asyncio.timeout(remaining_s):
-                    answer = await self._stage(tensors)
+                    answer = await self._stage(self._tensors(items, interests, generate, budget_s))
         except (TimeoutError, AttuneError):
             return [None] * len(items)
         texts = [msgspec.json.decode(body, type=GeneratedText | None) for body in answer["text"]]
         _count(texts)
         return texts
+
+    async def _parts(
+        self, items: Sequence[Item], interests: Interests, generate: Generate, deadline: Deadline
+    ) -> AsyncGenerator[tuple[int, TextPart], None]:
+        """(place of the item, what is new of its text), until all are finished or the time or the generator ends."""
+        budget_s = deadline.remaining_s() - REPLY_MARGIN_S
+        if budget_s <= 0:
+            return
+        messages = self._streaming(self._tensors(items, interests, generate, budget_s))
+        try:
+            with stage_timer("generator"):
+                async with aclosing(in_time(messages, deadline)) as parts:
+                    async for message in parts:
+                        for place, body in zip(message["row"].tolist(), message["part"], strict=True):
+                            yield place, msgspec.json.decode(body, type=TextPart)
+        except (TimeoutError, AttuneError):
+            return
+
+    def _tensors(self, items: Sequence[Item], interests: Interests, generate: Generate, budget_s: float) -> Tensors:
+        tasks = [self._task(item, interests, generate) for item in items]
+        return {
+            "task": np.array([msgspec.json.encode(task) for task in tasks], dtype=object),
+            "max_tokens": np.full(len(tasks), generate.max_tokens or self._config.max_tokens, dtype=np.int64),
+            "remaining_ms": np.full(len(tasks), 1000 * budget_s, dtype=np.float64),
+        }
+
+    def _content(self, text: GeneratedText | None, item: Item, generate: Generate) -> GeneratedContent | None:
+        return content(text, generate.content_type, self.language(item, generate)) if text else None
 
     def language(self, item: Item, generate: Generate) -> Language:
         """The language that the text about this item is written in."""
@@ -95,6 +143,14 @@ class ContentWriter:
             content_type=generate.content_type,
             language=self.language(item, generate),
         )
+
+
+def _written(
+    contents: Sequence[GeneratedContent | None], texts: Sequence[GeneratedText | None], start: float
+) -> Written:
+    """`start` in perf_counter seconds."""
+    timings = {"generate": round(1000 * (time.perf_counter() - start), 3)}
+    return Written(contents, usage(texts), None in contents, timings)
 
 
 def facts_for(item: Item) -> ItemFacts:

@@ -1,9 +1,10 @@
 """What several packages' tests share: a small synthetic world, loaded and trained once a session."""
 
+import asyncio
 import shutil
-from collections.abc import AsyncIterator
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from interest.batch import Tensors
+from interest.errors import InvalidRequest
 from interest.items import Item
 from interest.store.open import open_reader, open_writer
 from interest.store.protocol import IMPORTED_UNTIL
@@ -20,12 +22,13 @@ from ranking.release import ModelRepository
 from ranking.synthetic import World, make_world
 from ranking.training import TrainingSettings, train
 from serve.config import STAGES, ServerConfig, parse_config
-from serve.generation.engine import Completion
+from serve.generation.completion import Completion, FinishReason, Piece, Prompt, Sampling
 from serve.generation.generator import Generator
 from serve.generation.prompt import GenerationTask
+from serve.generation.raw import RawCompletions
 from serve.generation.templates import template_text
 from serve.ingress import Ingress
-from serve.model import Model
+from serve.model import Model, StreamingModel
 from serve.ranker import Stage
 from serve.stages.factory import make_model
 from serve.stages.generator import GeneratorStage
@@ -92,6 +95,10 @@ class TemplateEngine:
 
     def __init__(self) -> None:
         self.asked: list[GenerationTask] = []
+        self.sampled: list[Sampling] = []
+        self.streaming: set[str] = set()  # requests under way
+        self.may_go_on = asyncio.Event()  # clear: every stream stands still after its first piece
+        self.may_go_on.set()
         self._texts: dict[str, str] = {}
 
     def prompt(self, task: GenerationTask) -> str:
@@ -103,6 +110,42 @@ class TemplateEngine:
     async def generate(self, prompt: str, request_id: str, max_tokens: int) -> Completion:
         return Completion(self._texts[prompt], 10, 5, finished=True)
 
+    def chat_prompt(self, messages: Sequence[dict[str, str]]) -> Prompt:
+        return " ".join(message["content"] for message in messages)
+
+    async def complete(self, prompt: Prompt, request_id: str, sampling: Sampling) -> Piece:
+        pieces = [piece async for piece in self.stream(prompt, request_id, sampling)]
+        return replace(pieces[-1], text="".join(piece.text for piece in pieces))
+
+    async def stream(self, prompt: Prompt, request_id: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+        """A token a word: of the text that was asked for by a task, otherwise of the prompt, again and again."""
+        self.sampled.append(sampling)
+        self.streaming.add(request_id)
+        try:
+            words = self._texts.get(str(prompt), "").split(" ") if str(prompt) in self._texts else None
+            async for piece in _told(prompt, words, sampling):
+                yield piece
+                await self.may_go_on.wait()
+        finally:
+            self.streaming.discard(request_id)
+
+
+async def _told(prompt: Prompt, words: list[str] | None, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+    """`words` until their end, or the prompt's own for ever; at most `max_tokens`."""
+    own = prompt.split() if isinstance(prompt, str) else [f"<{token}>" for token in prompt]
+    if "refuse" in own:
+        raise InvalidRequest("the prompt is refused")
+    said = words or own * 1000
+    most = min(len(said), sampling.max_tokens or len(said))
+    prompt_tokens = 10 if words else len(own)
+    for number, word in enumerate(said[:most], start=1):
+        if word in sampling.stop:
+            yield Piece("", prompt_tokens, number, "stop")
+            return
+        last: FinishReason | None = ("stop" if words and most == len(said) else "length") if number == most else None
+        yield Piece(word if number == 1 else f" {word}", prompt_tokens, number, last)
+        await asyncio.sleep(0)
+
 
 class TestGeneratorStage(GeneratorStage):
     """The generator stage around an engine of the test's."""
@@ -112,6 +155,7 @@ class TestGeneratorStage(GeneratorStage):
     def __init__(self, config: ServerConfig, engine: TemplateEngine) -> None:
         super().__init__(config)
         self._generator = Generator(engine)
+        self._raw = RawCompletions(engine)
 
     async def load(self) -> None:
         """Loaded by construction."""
@@ -131,8 +175,9 @@ class LocalServer:
             for stage in STAGES
         }
         self.broken: dict[str, Exception] = {}  # stages that raise instead of answering
+        self.breaking: dict[str, Exception] = {}  # stages that raise in the middle of a stream
         self.calls: list[str] = []
-        self.ingress = Ingress(config, {stage: self._stage(stage) for stage in STAGES})
+        self.ingress = Ingress(config, {stage: self._stage(stage) for stage in STAGES}, self._streaming)
 
     async def __aenter__(self) -> "LocalServer":
         for model in self.models.values():
@@ -147,6 +192,18 @@ class LocalServer:
         await self.ingress.close()
         for model in self.models.values():
             await model.unload()
+
+    async def _streaming(self, tensors: Tensors) -> AsyncGenerator[Tensors, None]:
+        self.calls.append("generator")
+        if "generator" in self.broken:
+            raise self.broken["generator"]
+        model = self.models["generator"]
+        assert isinstance(model, StreamingModel)
+        async with aclosing(model.stream(tensors)) as parts:
+            async for part in parts:
+                yield part
+                if "generator" in self.breaking:
+                    raise self.breaking["generator"]
 
     def _stage(self, name: str) -> Stage:
         async def call(tensors: Tensors) -> Tensors:
@@ -168,6 +225,8 @@ async def module_server(home: Home) -> AsyncIterator[LocalServer]:
 def server(module_server: LocalServer) -> LocalServer:
     """A whole server in process, one for a module of tests, whole again for each."""
     module_server.broken.clear()
+    module_server.breaking.clear()
+    module_server.engine.may_go_on.set()
     api, limits = module_server.ingress._api, module_server.config.limits
     api.permits.limit, api.write_permits.limit = limits.permits, limits.write_permits
     return module_server

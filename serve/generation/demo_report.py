@@ -17,9 +17,10 @@ from rich.table import Table
 from interest.items import Item
 from ranking.synthetic import World, make_world
 from ranking.synthetic_users import SyntheticUser
-from serve.generation.engine import EngineConfig, GenerationEngine
+from serve.generation.engine import GenerationEngine
 from serve.generation.generator import DEFAULT_MAX_TOKENS, GeneratedText, Generator
 from serve.generation.prompt import CONTENT_TYPES, LANGUAGES, GenerationTask, ItemFacts, Language
+from serve.generation.settings import EngineConfig
 
 SAME_LANGUAGE_SHARE = 0.85  # of texts that are in the language of their item
 OF_INTEREST_SHARE = 0.6  # of items that have a tag which the user likes

@@ -5,13 +5,15 @@ import itertools
 import re
 import uuid
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from interest.errors import InvalidRequest
-from serve.generation.engine import Completion
+from serve.generation.completion import Completion, Piece, Sampling
 from serve.generation.grounding import Reason, check
+from serve.generation.merge import merged
 from serve.generation.prompt import GenerationTask
 from serve.generation.templates import template_text
 
@@ -30,6 +32,8 @@ class TextEngine(Protocol):
 
     async def generate(self, prompt: str, request_id: str, max_tokens: int) -> Completion: ...
 
+    def stream(self, prompt: str, request_id: str, sampling: Sampling) -> AsyncGenerator[Piece, None]: ...
+
 
 @dataclass(frozen=True, slots=True)
 class GeneratedText:
@@ -40,6 +44,17 @@ class GeneratedText:
     reason: Reason | None
     prompt_tokens: int
     completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    """Something new about one text: words as the model writes them, not checked yet, or at last the text itself.
+
+    When its source is the model, `delta`s and text say the same; a template takes the place of what was said so far.
+    """
+
+    delta: str = ""
+    text: GeneratedText | None = None
 
 
 Observer = Callable[[GenerationTask, GeneratedText], None]
@@ -84,13 +99,57 @@ class Generator:
             self._count(task, text)
         return texts
 
+    async def stream(
+        self, tasks: Sequence[GenerationTask], max_tokens: int = DEFAULT_MAX_TOKENS, deadline_s: float = 10.0
+    ) -> AsyncGenerator[list[tuple[int, TextPart]], None]:
+        """`write` as it goes: (place of the task, what is new), everything new at once in one list.
+
+        Each text that is finished within `deadline_s` ends with the part that holds it. Closing the iterator drops
+        every request.
+        """
+        waiting = dict(enumerate(tasks))
+        growing = merged([self._parts(task, max_tokens) for task in tasks], deadline_s)
+        async with aclosing(growing):
+            async for parts in growing:
+                for place, part in parts:
+                    if part.text is not None:
+                        self._count(waiting.pop(place), part.text)
+                yield parts
+        for task in waiting.values():
+            self._count(task, None)
+
     async def _one(self, task: GenerationTask, max_tokens: int) -> GeneratedText:
-        request_id = f"text-{self._prefix}-{next(self._numbers)}"
         try:
-            answer = await self._engine.generate(self._engine.prompt(task), request_id, max_tokens)
+            answer = await self._engine.generate(self._engine.prompt(task), self._request_id(), max_tokens)
         except InvalidRequest:
-            return GeneratedText(template_text(task), "template", Reason.TOO_LONG, 0, 0)
-        text = _SPACES.sub(" ", answer.text).strip()
+            return _too_long(task)
+        return self._judged(task, answer)
+
+    async def _parts(self, task: GenerationTask, max_tokens: int) -> AsyncGenerator[TextPart, None]:
+        sampling = Sampling(max_tokens=max_tokens, temperature=0.0)
+        written, said = "", ""
+        piece = Piece("", 0, 0, None)
+        try:
+            growing = self._engine.stream(self._engine.prompt(task), self._request_id(), sampling)
+            async with aclosing(growing):
+                async for piece in growing:
+                    written += piece.text
+                    text = _tidy(written)
+                    if text != said:
+                        yield TextPart(delta=text[len(said) :])
+                        said = text
+        except InvalidRequest:
+            yield TextPart(text=_too_long(task))
+            return
+        finished = piece.finish_reason == "stop"
+        answer = Completion(written, piece.prompt_tokens, piece.completion_tokens, finished)
+        yield TextPart(text=self._judged(task, answer))
+
+    def _request_id(self) -> str:
+        return f"text-{self._prefix}-{next(self._numbers)}"
+
+    def _judged(self, task: GenerationTask, answer: Completion) -> GeneratedText:
+        text = _tidy(answer.text)
         reason = self._fault(text, answer.finished, task)
         source: Source = "model" if reason is None else "template"
         shown = text if reason is None else template_text(task)
@@ -110,6 +169,16 @@ class Generator:
             self.counts[f"template:{text.reason}"] += 1
         if self._observe is not None:
             self._observe(task, text)
+
+
+def _tidy(text: str) -> str:
+    """Without spaces around it or doubled in it; that of a text's beginning is the beginning of that of the text."""
+    return _SPACES.sub(" ", text).strip()
+
+
+def _too_long(task: GenerationTask) -> GeneratedText:
+    """For a prompt that does not fit."""
+    return GeneratedText(template_text(task), "template", Reason.TOO_LONG, 0, 0)
 
 
 async def _drop(running: Sequence[asyncio.Future[GeneratedText]]) -> None:

@@ -9,8 +9,11 @@ from interest.catalogue import Catalogue
 from interest.errors import DeadlineExceeded
 from interest.store.protocol import StoreReader
 from serve.admission import Permits
+from serve.completions import Completions
 from serve.config import Limits
+from serve.embeddings import Embeddings
 from serve.evaluations import Evaluations
+from serve.generations import Generations
 from serve.metrics import IN_FLIGHT
 from serve.paging import Pages
 from serve.pipeline import Pipeline
@@ -31,10 +34,13 @@ class Api:
     """Everything the routes call."""
 
     pipeline: Pipeline
+    generations: Generations
     pages: Pages
     writes: Writes
     users: Users
     evaluations: Evaluations
+    completions: Completions
+    embeddings: Embeddings
     reader: StoreReader
     catalogue: Catalogue
     permits: Permits

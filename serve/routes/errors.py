@@ -13,6 +13,7 @@ from starlette.types import Scope
 from interest.errors import AttuneError, InvalidRequest, MalformedRequest, NotFound, Overloaded, TooLarge
 from serve.metrics import SHED
 
+INTERNAL = "internal error; the log holds it under this request id"
 NOT_FIELDS = ("body", "many", "one")  # FastAPI's own words and the tags of a union
 
 log = logging.getLogger("attune.http")
@@ -22,9 +23,12 @@ class MethodNotAllowed(AttuneError):
     status, type, code = 405, "invalid_request_error", "method_not_allowed"
 
 
+class UnknownModel(NotFound):
+    code = "model_not_found"
+
+
 def envelope(error: AttuneError, headers: Mapping[str, str] | None = None) -> Response:
     """The reply for an error: its class gives status, type and code, its instance the message."""
-    body = {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
     extra = dict(headers or {})
     if isinstance(error, Overloaded):
         SHED.inc()
@@ -33,7 +37,13 @@ def envelope(error: AttuneError, headers: Mapping[str, str] | None = None) -> Re
             "retry-after-ms": str(math.ceil(1000 * error.retry_after_s)),
             "x-should-retry": "true",
         }
-    return Response(orjson.dumps(body), status_code=error.status, headers=extra, media_type="application/json")
+    body = orjson.dumps(error_body(error))
+    return Response(body, status_code=error.status, headers=extra, media_type="application/json")
+
+
+def error_body(error: AttuneError) -> dict[str, dict[str, str | None]]:
+    """The envelope itself."""
+    return {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
 
 
 def route_template(scope: Scope) -> str:
@@ -65,7 +75,7 @@ def install_error_handlers(app: FastAPI) -> None:
 
     async def unforeseen(request: Request, error: Exception) -> Response:
         log.error("%s %s failed", request.method, route_template(request.scope), exc_info=error)
-        return envelope(AttuneError("internal error; the log holds it under this request id"))
+        return envelope(AttuneError(INTERNAL))
 
     app.add_exception_handler(AttuneError, ours)
     app.add_exception_handler(RequestValidationError, invalid)

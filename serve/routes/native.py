@@ -10,6 +10,7 @@ from pydantic import BaseModel, Discriminator, Tag
 from interest.errors import InvalidRequest, NotFound, NotReady
 from serve import metrics
 from serve.routes.api import Api
+from serve.routes.sse import native_events
 from serve.schema import (
     Accepted,
     BatchRequest,
@@ -32,6 +33,7 @@ from serve.schema import (
     RecommendationRequest,
     UserView,
 )
+from serve.streaming import recommendation_events
 
 UserId = Annotated[str, Path(min_length=1, max_length=256)]
 ItemId = Annotated[str, Path(min_length=1, max_length=256)]
@@ -69,6 +71,9 @@ def native_router(api: Api) -> APIRouter:
 def _add_recommendations(router: APIRouter, api: Api) -> None:
     @router.post("/v1/recommendations", response_model=Recommendation)
     async def recommend(body: RecommendationRequest, timeout_ms: TimeoutHeader = None) -> Response:
+        """One reply, or with `stream` the events of serve/streaming.py."""
+        if body.stream:
+            return await native_events(api, recommendation_events(api.pipeline, with_timeout(body, timeout_ms)))
         with api.permits.hold(), metrics.IN_FLIGHT.track_inprogress():
             return reply(await api.pipeline.recommend(with_timeout(body, timeout_ms)))
 
@@ -78,6 +83,9 @@ def _add_recommendations(router: APIRouter, api: Api) -> None:
         limit = api.limits.max_batch_users
         if len(body.requests) > limit:
             raise InvalidRequest(f"requests: {len(body.requests)} users, at most {limit}", "requests")
+        for place, one in enumerate(body.requests):
+            if one.stream:
+                raise InvalidRequest(f"requests.{place}.stream: a batch is one reply", f"requests.{place}.stream")
         with api.permits.hold(math.ceil(len(body.requests) / USERS_PER_PERMIT)), metrics.IN_FLIGHT.track_inprogress():
             requests = [with_timeout(one, timeout_ms) for one in body.requests]
             return reply(RecommendationBatch(data=await api.pipeline.recommend_all(requests)))
@@ -86,8 +94,10 @@ def _add_recommendations(router: APIRouter, api: Api) -> None:
     async def generate(body: GenerationRequest, timeout_ms: TimeoutHeader = None) -> Response:
         if len(body.item_ids) > api.limits.max_count:
             raise InvalidRequest(f"item_ids: {len(body.item_ids)} ids, at most {api.limits.max_count}", "item_ids")
+        if body.stream:
+            return await native_events(api, api.generations.events(with_timeout(body, timeout_ms)))
         with api.permits.hold(), metrics.IN_FLIGHT.track_inprogress():
-            return reply(await api.pipeline.generate(with_timeout(body, timeout_ms)))
+            return reply(await api.generations.generate(with_timeout(body, timeout_ms)))
 
 
 def _add_events(router: APIRouter, api: Api) -> None:

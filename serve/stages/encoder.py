@@ -13,7 +13,7 @@ from serve.model import OneThread
 
 
 class EncoderStage:
-    """{"text": object [B]} -> {"embedding": float32 [B, E]}, unit rows."""
+    """{"text": object [B]} -> {"embedding": float32 [B, E], "tokens": int64 [B]}, unit rows, and the tokens read."""
 
     name = "encoder"
 
@@ -29,9 +29,11 @@ class EncoderStage:
         await self.infer({"text": np.array(["warm up", "预热"], dtype=object)})
 
     async def infer(self, tensors: Tensors) -> Tensors:
-        encoder = self._encoder
-        assert encoder is not None
-        return await self._thread.run(lambda: {"embedding": encoder.encode(tensors["text"].tolist())})
+        return await self._thread.run(lambda: self._encode(tensors["text"].tolist()))
+
+    def _encode(self, texts: list[str]) -> Tensors:
+        assert self._encoder is not None
+        return {"embedding": self._encoder.encode(texts), "tokens": self._encoder.count_tokens(texts)}
 
     async def check_health(self) -> None:
         """A loaded encoder has nothing that could die on its own."""

@@ -1,28 +1,33 @@
 """The generator as a model: tasks in, checked texts out, from one vLLM engine."""
 
 import asyncio
-from contextlib import closing
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing, closing, contextmanager
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from interest.batch import Tensors
+from interest.errors import NotReady
 from interest.store.open import open_reader
 from interest.store.protocol import StoreReader
 from serve.config import ServerConfig
 from serve.generation.engine import GenerationEngine
 from serve.generation.generator import GeneratedText, Generator
 from serve.generation.prompt import GenerationTask
+from serve.generation.raw import RawCompletions, RawRequest
 from serve.metrics import ENGINE_PREFIX_TOKENS, GENERATING
 
 REPORT_INTERVAL_S = 0.25
 ITEM_PAGE = 10_000
+Objects = npt.NDArray[np.object_]
 
 
 class GeneratorStage:
-    """{"task": JSON [B], "max_tokens": int64 [B], "remaining_ms": float64 [B]} -> {"text": JSON [B]}.
+    """Texts about items, {"task": JSON [B], "max_tokens": int64 [B]} -> {"text": JSON [B]}, null where time was short.
 
-    A text that was not finished in time is null.
+    Or raw completions, {"completion": JSON [B]} -> {"answer": JSON [B]}. Both with "remaining_ms": float64 [B].
     """
 
     name = "generator"
@@ -31,6 +36,7 @@ class GeneratorStage:
         self._config = config
         self._engine = GenerationEngine(config.generation.engine)
         self._generator: Generator | None = None
+        self._raw: RawCompletions | None = None
         self._reporting: asyncio.Task[None] | None = None
 
     async def load(self) -> None:
@@ -38,22 +44,37 @@ class GeneratorStage:
             await self._engine.start()
             known = frozenset() if self._engine.own_layout else await asyncio.to_thread(self._read_facets)
             self._generator = Generator(self._engine, known_facets=known)
+            self._raw = RawCompletions(self._engine)
             self._reporting = asyncio.get_running_loop().create_task(self._report())
 
     async def infer(self, tensors: Tensors) -> Tensors:
         """Cancelling it aborts the engine's requests."""
+        if "completion" in tensors:
+            return {"answer": await self._answers(tensors)}
         texts: list[GeneratedText | None] = [None] * len(tensors["task"])
         if self._generator is not None:
-            tasks = [msgspec.json.decode(body, type=GenerationTask) for body in tensors["task"]]
-            deadline_s = float(tensors["remaining_ms"].min()) / 1000
-            GENERATING.inc(len(tasks))
-            try:
-                texts = await self._generator.write(tasks, int(tensors["max_tokens"].max()), deadline_s)
-            finally:
-                GENERATING.dec(len(tasks))
-        packed = np.empty(len(texts), dtype=object)
-        packed[:] = [msgspec.json.encode(text) for text in texts]
-        return {"text": packed}
+            tasks = _tasks(tensors)
+            with _counted(len(tasks)):
+                texts = await self._generator.write(tasks, int(tensors["max_tokens"].max()), _deadline_s(tensors))
+        return {"text": packed(texts)}
+
+    async def stream(self, tensors: Tensors) -> AsyncGenerator[Tensors, None]:
+        """{"row": int64 [n], "part": JSON [n]}: what is new (`TextPart`, `Piece`) of which rows of the request."""
+        if "completion" in tensors:
+            asked = [msgspec.json.decode(body, type=RawRequest) for body in tensors["completion"]]
+            growing: AsyncGenerator[Sequence[tuple[int, object]], None] = self._require_raw().stream(
+                asked, _deadline_s(tensors)
+            )
+        elif self._generator is not None:
+            asked_tasks, max_tokens = _tasks(tensors), int(tensors["max_tokens"].max())
+            growing = self._generator.stream(asked_tasks, max_tokens, _deadline_s(tensors))
+        else:
+            return
+        with _counted(len(tensors["remaining_ms"])):
+            async with aclosing(growing):
+                async for parts in growing:
+                    rows = np.array([row for row, _ in parts], dtype=np.int64)
+                    yield {"row": rows, "part": packed([part for _, part in parts])}
 
     async def check_health(self) -> None:
         """Raises `EngineDead`, so that Ray replaces this replica at once."""
@@ -63,8 +84,18 @@ class GeneratorStage:
     async def unload(self) -> None:
         if self._reporting is not None:
             self._reporting.cancel()
-        self._generator = None
+        self._generator = self._raw = None
         self._engine.shutdown()
+
+    async def _answers(self, tensors: Tensors) -> Objects:
+        asked = [msgspec.json.decode(body, type=RawRequest) for body in tensors["completion"]]
+        with _counted(len(asked)):
+            return packed(await self._require_raw().complete(asked))
+
+    def _require_raw(self) -> RawCompletions:
+        if self._raw is None:
+            raise NotReady("generation: switched off in this server's config (generation.enabled)")
+        return self._raw
 
     def _read_facets(self) -> frozenset[str]:
         with closing(open_reader(self._config.store.url)) as reader:
@@ -77,6 +108,30 @@ class GeneratorStage:
             ENGINE_PREFIX_TOKENS.labels("all").set(stats.prefix_queries)
             ENGINE_PREFIX_TOKENS.labels("hit").set(stats.prefix_hits)
             await asyncio.sleep(REPORT_INTERVAL_S)
+
+
+def packed(values: Sequence[object]) -> Objects:
+    """JSON, one a row."""
+    rows = np.empty(len(values), dtype=object)
+    rows[:] = [msgspec.json.encode(value) for value in values]
+    return rows
+
+
+def _tasks(tensors: Tensors) -> list[GenerationTask]:
+    return [msgspec.json.decode(body, type=GenerationTask) for body in tensors["task"]]
+
+
+def _deadline_s(tensors: Tensors) -> float:
+    return float(tensors["remaining_ms"].min()) / 1000
+
+
+@contextmanager
+def _counted(texts: int) -> Iterator[None]:
+    GENERATING.inc(texts)
+    try:
+        yield
+    finally:
+        GENERATING.dec(texts)
 
 
 def facet_names(reader: StoreReader, page: int = ITEM_PAGE) -> frozenset[str]:

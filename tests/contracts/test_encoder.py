@@ -52,6 +52,16 @@ def assert_unit_or_zero(vectors: Floats, texts: Sequence[str]) -> None:
     np.testing.assert_allclose(lengths, [float(bool(text.strip())) for text in texts], atol=1e-5)
 
 
+def test_each_text_has_its_own_count_of_tokens_whatever_stands_beside_it(encoder: Encoder) -> None:
+    counts = encoder.count_tokens((*TEXTS, *BLANK))
+    assert counts.dtype == np.int64
+    assert counts.tolist() == [int(encoder.count_tokens([text])[0]) for text in (*TEXTS, *BLANK)]
+    assert (counts[: len(TEXTS)] > 0).all()
+    assert not counts[len(TEXTS) :].any()
+    longest = encoder.count_tokens(["word " * 3000, "word " * 6000])
+    assert longest[0] == longest[1], "more is counted than is read"
+
+
 def test_rows_are_float32_of_unit_length_and_blank_texts_are_zero(encoder: Encoder) -> None:
     texts = (*TEXTS, *BLANK)
     vectors = encoder.encode(texts)

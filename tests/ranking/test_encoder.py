@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from interest.batch import Floats
+from interest.batch import Floats, Longs
 from interest.errors import InvalidRelease
 from interest.items import Item
 from ranking.encoder import CachedEncoder, CombinedEncoder, NgramEncoder, load_encoder
@@ -85,6 +85,9 @@ class CountingEncoder:
         self.asked += texts
         return np.array([[len(text)] for text in texts], dtype=np.float32).reshape(len(texts), 1)
 
+    def count_tokens(self, texts: Sequence[str]) -> Longs:
+        return np.array([len(text.split()) for text in texts], dtype=np.int64)
+
     def save(self, folder: Path) -> None:
         raise AssertionError(f"nobody saves this one, to {folder}")
 
@@ -120,6 +123,14 @@ def test_a_chinese_text_has_the_neutral_part_alone_and_an_english_one_both() -> 
     assert not chinese[2:].any()
     assert float(np.linalg.norm(english[2:])) ** 2 == pytest.approx(0.6, abs=1e-6)
     np.testing.assert_allclose(unknown, [0, 0, 0.6, 0.8], atol=1e-6)  # nothing neutral: English takes all
+
+
+def test_tokens_are_those_of_the_part_that_tells_most_and_of_known_texts_too() -> None:
+    neutral = NgramEncoder.fit(["手冲咖啡壶", "red lamp"], 2, np.random.default_rng(0))
+    encoder = CachedEncoder(CombinedEncoder(neutral, EnglishStandIn()))
+    texts = ["red hanging lamp", "手冲咖啡壶", ""]
+    encoder.encode(texts)
+    assert encoder.count_tokens(texts).tolist() == [3, len(" 手冲咖啡壶 "), 0]
 
 
 def test_files_that_are_not_of_one_another_do_not_load(tmp_path: Path) -> None:

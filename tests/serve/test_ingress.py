@@ -33,7 +33,7 @@ async def test_the_warm_up_survives_whatever_a_stage_raises_and_tries_again(
 
 
 async def test_impressions_that_wait_at_the_end_are_written(home: Any, server: Any) -> None:
-    ending = ingress.Ingress(server.config, server.ingress._stages)
+    ending = ingress.Ingress(server.config, server.ingress._stages, server.ingress._streaming)
     shown = Impression(
         recommendation_id="rec_last",
         user_id="u",

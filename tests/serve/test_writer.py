@@ -1,6 +1,7 @@
 """The writer of a request's texts: what its caller says while the engine answers counts."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 
 import msgspec
 import numpy as np
@@ -8,10 +9,17 @@ import pytest
 
 from interest.batch import Tensors
 from interest.items import Item
+from serve.admission import Deadline
 from serve.config import GenerationConfig
 from serve.generation.generator import GeneratedText
 from serve.schema import Generate
-from serve.writer import ContentWriter
+from serve.writer import ContentWriter, Written
+
+
+async def silent(tensors: Tensors) -> AsyncGenerator[Tensors, None]:
+    """A generator that streams nothing and never ends."""
+    await asyncio.Event().wait()
+    yield {}
 
 
 async def written(answer: asyncio.Future[Tensors], timeout_s: float) -> list[GeneratedText | None]:
@@ -19,7 +27,7 @@ async def written(answer: asyncio.Future[Tensors], timeout_s: float) -> list[Gen
         return await answer
 
     items = [Item(item_id="a", title="A")]
-    return await ContentWriter(stage, GenerationConfig()).write(items, (), Generate(), timeout_s)
+    return await ContentWriter(stage, silent, GenerationConfig()).write(items, (), Generate(), timeout_s)
 
 
 async def test_an_engine_that_is_too_slow_leaves_no_text_and_its_work_is_stopped() -> None:
@@ -39,3 +47,14 @@ async def test_a_cancellation_that_comes_as_the_texts_do_is_not_lost(turns: int)
     heard = asking.cancel()
     await asyncio.wait([asking])
     assert asking.cancelled() == heard
+
+
+async def test_a_stream_that_hangs_ends_at_the_deadline_without_texts() -> None:
+    async def nothing(tensors: Tensors) -> Tensors:
+        raise AssertionError("not asked")
+
+    writer = ContentWriter(nothing, silent, GenerationConfig())
+    news = writer.writing(Generate(), (), [Item(item_id="a", title="A")], Deadline(0.05))
+    (last,) = [one async for one in news]
+    assert isinstance(last, Written)
+    assert (last.contents, last.missing) == ([None], True)

@@ -11,12 +11,17 @@ import pytest
 from pydantic import ValidationError
 
 from interest.errors import InvalidRelease, NotReady
-from serve.generation.engine import EngineConfig, EngineStats, GenerationEngine
+from serve.generation.completion import EngineStats
+from serve.generation.engine import GenerationEngine
+from serve.generation.settings import EngineConfig
 
 SESSION = """
 import asyncio, json, psutil
+from dataclasses import replace
 from interest.errors import EngineDead, InvalidRequest
-from serve.generation.engine import EngineConfig, GenerationEngine
+from serve.generation.completion import Sampling
+from serve.generation.engine import GenerationEngine
+from serve.generation.settings import EngineConfig
 from serve.generation.generator import Generator
 from serve.generation.prompt import GenerationTask, ItemFacts
 
@@ -42,8 +47,16 @@ async def session():
         await engine.generate("word " * 3000, "long", 8)
     except InvalidRequest as error:
         seen["long"] = str(error)
-    parts = [part.text async for part in engine.stream(engine.prompt(tasks(1)[0]), "stream", 40)]
-    seen["stream"] = [len(parts) > 3, all(after.startswith(before) for before, after in zip(parts, parts[1:]))]
+    sampling = Sampling(max_tokens=40, temperature=0.0)
+    parts = [part async for part in engine.stream(engine.prompt(tasks(1)[0]), "stream", sampling)]
+    whole = await engine.complete(engine.prompt(tasks(1)[0]), "whole", sampling)
+    seen["stream"] = [len(parts) > 3, "".join(part.text for part in parts) == whole.text,
+                      replace(parts[-1], text="") == replace(whole, text=""),
+                      [part.completion_tokens for part in parts] == list(range(1, len(parts) + 1))]
+    by_ids = engine.chat_prompt([{"role": "user", "content": "a"}, {"role": "user", "content": "b"}])
+    seen["chat"] = by_ids
+    cut = await engine.complete([5, 6, 7], "ids", Sampling(max_tokens=3, ignore_eos=True))
+    seen["ids"] = [cut.prompt_tokens, cut.completion_tokens, cut.finish_reason]
     call = asyncio.ensure_future(asyncio.gather(*(engine.generate("a", f"endless-{n}", 900) for n in range(8))))
     await asyncio.wait_for(until(lambda: engine.stats().running == 8), 60)
     call.cancel()
@@ -71,7 +84,8 @@ asyncio.run(session())
 """
 OWNER = """
 import asyncio
-from serve.generation.engine import EngineConfig, GenerationEngine
+from serve.generation.engine import GenerationEngine
+from serve.generation.settings import EngineConfig
 
 async def hold():
     await GenerationEngine(EngineConfig()).start()
@@ -128,8 +142,10 @@ def test_the_engine_writes_streams_drops_cancelled_requests_and_admits_its_death
     assert all(prompt_tokens > 20 and tokens > 4 for _, _, prompt_tokens, tokens in seen["texts"])
     assert sum(source == "model" for source, *_ in seen["texts"]) >= 6
     assert seen["again"]
-    assert "max_model_len=1024" in seen["long"]
-    assert seen["stream"] == [True, True]
+    assert "1024" in seen["long"]
+    assert seen["stream"] == [True, True, True, True]
+    assert seen["chat"] == "a\n\nb"
+    assert seen["ids"] == [3, 3, "length"]
     assert seen["after_cancel"] == [0, 0]
     assert seen["dead"] == "engine_dead"
     assert seen["left"] == []

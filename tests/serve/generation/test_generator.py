@@ -1,12 +1,12 @@
 """The generator, with an engine that does as it is told."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 
 import pytest
 
 from interest.errors import EngineDead, InvalidRequest
-from serve.generation.engine import Completion
+from serve.generation.completion import Completion, FinishReason, Piece, Sampling
 from serve.generation.generator import GeneratedText, Generator
 from serve.generation.grounding import Reason, check
 from serve.generation.prompt import GenerationTask, ItemFacts, build_prompt
@@ -26,6 +26,19 @@ class ScriptedEngine:
 
     def prompt(self, task: GenerationTask) -> str:
         return build_prompt(task)
+
+    async def stream(self, prompt: str, request_id: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+        """The answer of `generate`, six characters at a time."""
+        answer = await self.generate(prompt, request_id, sampling.max_tokens or 0)
+        self.running.add(request_id)
+        try:
+            for start in range(0, len(answer.text), 6):
+                yield Piece(answer.text[start : start + 6], 40, 1, None)
+                await asyncio.sleep(0)
+            reason: FinishReason = "stop" if answer.finished else "length"
+            yield Piece("", answer.prompt_tokens, answer.completion_tokens, reason)
+        finally:
+            self.running.discard(request_id)
 
     async def generate(self, prompt: str, request_id: str, max_tokens: int) -> Completion:
         self.running.add(request_id)
@@ -152,3 +165,66 @@ async def test_a_free_model_is_held_to_the_facts_but_not_to_our_grammar() -> Non
 
 async def test_no_tasks_make_no_texts() -> None:
     assert await Generator(ScriptedEngine(good)).write([]) == []
+
+
+async def streamed(
+    generator: Generator, tasks: list[GenerationTask], deadline_s: float = 10.0
+) -> list[tuple[str, GeneratedText | None]]:
+    """For each task the words that came before its text, and the text."""
+    said: list[tuple[str, GeneratedText | None]] = [("", None)] * len(tasks)
+    async for parts in generator.stream(tasks, deadline_s=deadline_s):
+        for place, part in parts:
+            assert said[place][1] is None, "nothing comes after the text"
+            said[place] = (said[place][0] + part.delta, part.text)
+    return said
+
+
+async def test_a_streamed_text_is_the_unstreamed_one_and_its_deltas_are_the_models_words() -> None:
+    spaced = ScriptedEngine(lambda prompt: says(f"  {good(prompt).text.replace(' is ', '  is  ')} "))
+    for engine in (ScriptedEngine(good), spaced):
+        generator = Generator(engine)
+        tasks = [task("Harbour News"), task("Other News")]
+        whole = await generator.write(tasks)
+        said = await streamed(generator, tasks)
+        assert [text for _, text in said] == whole
+        assert [words for words, _ in said] == [text.text for text in whole if text]
+        assert generator.counts == {"model": 4}
+
+
+async def test_what_fails_the_check_was_said_in_deltas_and_ends_as_a_template() -> None:
+    engine = ScriptedEngine(lambda prompt: says("Buy 7 of them.") if "Bad" in prompt else good(prompt))
+    generator = Generator(engine)
+    (words, text), (_, other) = await streamed(generator, [task("Bad News"), task("News")])
+    assert words == "Buy 7 of them."
+    assert text is not None
+    assert (text.source, text.reason, text.text) == ("template", Reason.TITLE, template_text(task("Bad News")))
+    assert other is not None
+    assert other.source == "model"
+    assert generator.counts == {"template": 1, "template:title": 1, "model": 1}
+
+
+async def test_streamed_prompts_that_do_not_fit_and_cut_texts_end_as_templates() -> None:
+    engine = ScriptedEngine(lambda prompt: InvalidRequest("too long") if "Long" in prompt else says("Cut", False))
+    said = await streamed(Generator(engine), [task("Long News"), task("News")])
+    reasons = [(words, text.reason) for words, text in said if text]
+    assert reasons == [("", Reason.TOO_LONG), ("Cut", Reason.UNFINISHED)]
+
+
+async def test_a_stream_gives_at_the_deadline_what_is_finished_and_drops_the_rest() -> None:
+    engine = ScriptedEngine(lambda prompt: None if "Slow" in prompt else good(prompt))
+    generator = Generator(engine)
+    slow, quick = await streamed(generator, [task("Slow News"), task("News")], deadline_s=0.05)
+    assert slow == ("", None)
+    assert quick[1] is not None
+    assert quick[1].source == "model"
+    assert engine.running == set()
+    assert generator.counts == {"model": 1, "unfinished": 1}
+
+
+async def test_who_stops_listening_takes_every_request_along() -> None:
+    engine = ScriptedEngine(lambda prompt: None if "Slow" in prompt else good(prompt))
+    parts = Generator(engine).stream([task("Slow News"), task("News")])
+    await anext(parts)
+    assert engine.running
+    await parts.aclose()
+    assert engine.running == set()

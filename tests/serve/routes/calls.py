@@ -1,5 +1,7 @@
 """How the tests of the routes ask a server in this process."""
 
+import asyncio
+import json
 from typing import Any
 
 import httpx
@@ -30,3 +32,39 @@ def error_of(answer: httpx.Response) -> dict[str, Any]:
     assert set(body) == {"error"}
     error: dict[str, Any] = body["error"]
     return error
+
+
+class Leaver:
+    """A caller of the bare ASGI application who reads what comes until they leave."""
+
+    def __init__(self, server: Any, path: str, **body: Any) -> None:
+        self.chunks: list[bytes] = []
+        self._left = asyncio.Event()
+        sent = json.dumps(body).encode()
+        self._waiting: list[Any] = [{"type": "http.request", "body": sent, "more_body": False}]
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": path,
+            "query_string": b"",
+            "root_path": "",
+            "scheme": "http",
+            "server": ("attune", 80),
+            "headers": [(b"content-type", b"application/json")],
+        }
+        self._request = asyncio.ensure_future(server.ingress.asgi_app()(scope, self._receive, self._send))
+
+    async def leave(self) -> None:
+        """And wait until the application has noticed."""
+        self._left.set()
+        await asyncio.wait_for(asyncio.shield(self._request), 5)
+
+    async def _receive(self) -> Any:
+        if self._waiting:
+            return self._waiting.pop()
+        await self._left.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Any) -> None:
+        if message.get("body"):
+            self.chunks.append(message["body"])

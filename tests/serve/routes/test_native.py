@@ -284,9 +284,7 @@ async def test_a_generation_without_any_text_is_an_error_that_says_why(
     monkeypatch.setattr(server.models["generator"], "infer", hangs)
     slow = await generation(server, home, timeout_ms=100)
     assert (slow.status_code, error_of(slow)["code"]) == (408, "deadline_exceeded")
-    pipeline = server.ingress._api.pipeline
-    off = pipeline._config.model_copy(update={"generation": GenerationConfig(enabled=False)})
-    monkeypatch.setattr(pipeline, "_config", off)
+    monkeypatch.setattr(server.ingress._api.generations, "_config", GenerationConfig(enabled=False))
     disabled = await generation(server, home)
     assert disabled.status_code == 503
     assert "generation.enabled" in error_of(disabled)["message"]
@@ -304,7 +302,7 @@ async def test_a_text_is_labelled_with_the_language_it_was_written_in(
         return str(server.engine.asked[-1].language)
 
     assert await language() == "en"
-    writer = server.ingress._api.pipeline._writer
+    writer = server.ingress._api.pipeline.writer
     monkeypatch.setattr(writer, "_config", GenerationConfig(default_language="zh"))
     assert await language() == "zh"
     assert await language(language="en") == "en"

@@ -115,7 +115,7 @@ async def test_text_is_written_as_for_the_first_page(server: Any, user: str) -> 
 
 
 async def test_another_ingress_replica_answers_from_the_store(server: Any, user: str) -> None:
-    other = Ingress(server.config, server.ingress._stages)
+    other = Ingress(server.config, server.ingress._stages, server.ingress._streaming)
     await asyncio.to_thread(other._follower.catch_up)
     first = await post(server, RECOMMEND, user_id=user, count=4)
     theirs = await other._api.pages.page(first["id"], 4, None, 10.0)

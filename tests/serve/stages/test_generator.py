@@ -11,7 +11,7 @@ import pytest
 from interest.items import Item
 from interest.store.open import open_reader, open_writer
 from serve.config import ServerConfig, parse_config
-from serve.generation.engine import Completion, EngineStats
+from serve.generation.completion import Completion, EngineStats
 from serve.generation.generator import GeneratedText
 from serve.generation.grounding import Reason
 from serve.generation.prompt import GenerationTask, ItemFacts

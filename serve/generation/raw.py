@@ -1,0 +1,65 @@
+"""Completions as the caller words them: no items, no users, no check; one engine request each, all at once."""
+
+import asyncio
+import itertools
+import uuid
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from serve.generation.completion import Piece, Prompt, Sampling
+from serve.generation.merge import merged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawRequest:
+    """A prompt, or messages of `role` and `content` instead, and how to go on from there."""
+
+    prompt: Prompt = ""
+    messages: tuple[dict[str, str], ...] = ()
+    sampling: Sampling
+
+
+class RawEngine(Protocol):
+    """What raw completions need of an engine; `GenerationEngine` is one."""
+
+    def chat_prompt(self, messages: Sequence[dict[str, str]]) -> Prompt: ...
+
+    async def complete(self, prompt: Prompt, request_id: str, sampling: Sampling) -> Piece: ...
+
+    def stream(self, prompt: Prompt, request_id: str, sampling: Sampling) -> AsyncGenerator[Piece, None]: ...
+
+
+class RawCompletions:
+    """Answers raw requests with an engine. Errors: `InvalidRequest` for what the engine refuses, `EngineDead`."""
+
+    def __init__(self, engine: RawEngine) -> None:
+        self._engine = engine
+        self._prefix = uuid.uuid4().hex[:8]
+        self._numbers = itertools.count()
+
+    async def complete(self, requests: Sequence[RawRequest]) -> list[Piece]:
+        """Whole answers, in order. The first error, and the cancellation of the caller, drop every request."""
+        running = [
+            asyncio.ensure_future(self._engine.complete(self._prompt(one), self._request_id(), one.sampling))
+            for one in requests
+        ]
+        try:
+            return await asyncio.gather(*running)
+        finally:
+            for future in running:
+                future.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    def stream(
+        self, requests: Sequence[RawRequest], deadline_s: float
+    ) -> AsyncGenerator[list[tuple[int, Piece]], None]:
+        """(place of the request, what is new of its answer), until all have ended or `deadline_s` is over."""
+        sources = [self._engine.stream(self._prompt(one), self._request_id(), one.sampling) for one in requests]
+        return merged(sources, deadline_s)
+
+    def _prompt(self, request: RawRequest) -> Prompt:
+        return self._engine.chat_prompt(request.messages) if request.messages else request.prompt
+
+    def _request_id(self) -> str:
+        return f"raw-{self._prefix}-{next(self._numbers)}"

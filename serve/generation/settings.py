@@ -1,0 +1,23 @@
+"""Settings of the language model engine."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class EngineConfig(BaseModel):
+    """Settings of the language model engine; an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = "demo"  # "demo", a folder, or the id of a model on the hub
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    dtype: str = "auto"
+    max_model_len: int = Field(1024, ge=64)  # tokens of prompt and answer together
+    max_num_seqs: int = Field(64, ge=1)
+    max_num_batched_tokens: int | None = Field(None, ge=64)
+    kv_cache_gib: int = Field(1, ge=1)  # on a CPU
+    gpu_memory_utilization: float = Field(0.9, gt=0.0, le=1.0)  # on a GPU
+    threads: int = Field(1, ge=1)  # of the engine's arithmetic on a CPU
+    enforce_eager: bool = True
+    enable_prefix_caching: bool = True

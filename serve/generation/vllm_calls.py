@@ -1,0 +1,58 @@
+"""One request to a running vLLM engine: our sampling in its words, its answer and its errors in ours."""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from interest.errors import EngineDead, InvalidRequest
+from serve.generation.completion import FinishReason, Piece, Prompt, Sampling
+
+
+async def pieces(
+    engine: Any, prompt: Prompt, request_id: str, sampling: Sampling, final_only: bool
+) -> AsyncGenerator[Piece, None]:
+    """The answer piece by piece, or whole in one. Closing the iterator, or cancelling who waits, drops the request.
+
+    Raises `InvalidRequest` for what vLLM refuses, such as a prompt that does not fit; `EngineDead`.
+    """
+    from vllm.exceptions import VLLMValidationError
+    from vllm.v1.engine.exceptions import EngineDeadError
+
+    asked = prompt if isinstance(prompt, str) else {"prompt_token_ids": prompt}
+    prompt_tokens = completion_tokens = 0
+    try:
+        async for output in engine.generate(asked, _parameters(sampling, final_only), request_id):
+            answer = output.outputs[0]
+            prompt_tokens = prompt_tokens or len(output.prompt_token_ids or ())
+            completion_tokens += len(answer.token_ids)
+            yield Piece(answer.text, prompt_tokens, completion_tokens, _reason(answer.finish_reason))
+    except EngineDeadError as error:
+        raise EngineDead("the language model engine has died") from error
+    except (ValueError, VLLMValidationError) as error:  # the first until vLLM had a class of its own
+        raise InvalidRequest(f"the language model refuses the request: {error}") from error
+
+
+def _parameters(sampling: Sampling, final_only: bool) -> Any:
+    """Never a seed: on a CPU a seeded request with a chunked prompt ends the whole engine."""
+    from vllm.sampling_params import RequestOutputKind, SamplingParams
+
+    return SamplingParams(
+        max_tokens=sampling.max_tokens,
+        min_tokens=sampling.min_tokens,
+        temperature=sampling.temperature,
+        top_p=sampling.top_p,
+        top_k=sampling.top_k,
+        min_p=sampling.min_p,
+        presence_penalty=sampling.presence_penalty,
+        frequency_penalty=sampling.frequency_penalty,
+        repetition_penalty=sampling.repetition_penalty,
+        stop=list(sampling.stop),
+        ignore_eos=sampling.ignore_eos,
+        output_kind=RequestOutputKind.FINAL_ONLY if final_only else RequestOutputKind.DELTA,
+    )
+
+
+def _reason(reason: str | None) -> FinishReason | None:
+    """vLLM has more words for an end; to a caller they are either the model's own or a cut."""
+    if reason is None:
+        return None
+    return "stop" if reason == "stop" else "length"
