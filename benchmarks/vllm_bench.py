@@ -66,7 +66,7 @@ def main(
             *("--temperature", "0", "--seed", "0", "--disable-tqdm"),
         ]
         results = {route: run([*asked, "--backend", backend, "--endpoint", route]) for backend, route in ROUTES.items()}
-    report = {"machine": where, "model": model, "arguments": asked[4:], "results": results}
+    report = {"machine": where, "model": model, "arguments": asked[6:], "results": results}
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_text(json.dumps(report, indent=1) + "\n")
     show(console, results)

@@ -36,19 +36,21 @@ class TrainingSettings:
 
     The last `log_share` of the events is cut into `cuts` windows. For each one an interest model is fitted on the
     events up to its first possible request, and at most `sessions_per_user` sessions of every user inside it become
-    requests whose wanted items are those of the following `horizon_s`. The latest sessions of at most
-    `max_requests` users in that share are requests once more, in `folds` parts: see `held_out_windows`. Of each
-    query's unwanted candidates `negatives` are kept, by chance.
+    requests, at most `max_requests` in all, whose wanted items are those of the following `horizon_s`. The latest
+    sessions of at most `held_out_requests` users in the last `held_out_share` of the events are requests, too, in
+    `folds` parts: see `held_out_windows`. Of each query's unwanted candidates `negatives` are kept, by chance.
     """
 
     encoder: Literal["ngram", "minilm", "combined"] = "combined"
     ngram_dims: int = 256
-    cuts: int = 4
-    folds: int = 4
-    log_share: float = 0.6
+    cuts: int = 2
+    log_share: float = 0.3
     sessions_per_user: int = 2
     horizon_s: float = 60 * 86_400.0
-    max_requests: int = 6_000
+    max_requests: int = 3_000
+    folds: int = 4
+    held_out_share: float = 0.6
+    held_out_requests: int = 6_000
     negatives: int = 60
     interest: InterestSettings = field(default_factory=InterestSettings)
     retriever: RetrieverSettings = field(default_factory=RetrieverSettings)
@@ -127,8 +129,8 @@ def held_out_windows(
     requests; what others did later they have seen. `progress` hears (folds done, of).
     """
     events, newest = world.events, float(world.events.timestamp.max(initial=0.0))
-    start = float(np.quantile(events.timestamp, 1.0 - settings.log_share)) if len(events.seq) else 0.0
-    requests = latest_requests(events, start, settings.horizon_s, settings.max_requests, rng)
+    start = float(np.quantile(events.timestamp, 1.0 - settings.held_out_share)) if len(events.seq) else 0.0
+    requests = latest_requests(events, start, settings.horizon_s, settings.held_out_requests, rng)
     fold = rng.permutation(len(requests)) % settings.folds
     found = []
     for number, own in enumerate(rng.spawn(settings.folds)):

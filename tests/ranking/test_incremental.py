@@ -32,7 +32,13 @@ from ranking.training_steps import CHECKPOINT
 pytestmark = pytest.mark.thorough
 
 SETTINGS = TrainingSettings(
-    encoder="ngram", ngram_dims=16, cuts=2, max_requests=200, booster=BoosterSettings(trees=20, threads=1)
+    encoder="ngram",
+    ngram_dims=16,
+    cuts=2,
+    max_requests=200,
+    folds=2,
+    held_out_requests=200,
+    booster=BoosterSettings(trees=20, threads=1),
 )
 KNOWN = 3_500  # events of the world's log that the first release is trained on
 

@@ -22,7 +22,15 @@ from ranking.training import TrainingSettings, train
 
 pytestmark = pytest.mark.thorough
 
-SETTINGS = TrainingSettings(encoder="ngram", ngram_dims=32, cuts=2, max_requests=200, booster=BoosterSettings(trees=20))
+SETTINGS = TrainingSettings(
+    encoder="ngram",
+    ngram_dims=32,
+    cuts=2,
+    max_requests=200,
+    folds=2,
+    held_out_requests=200,
+    booster=BoosterSettings(trees=20),
+)
 
 
 @pytest.fixture(scope="module")
