@@ -6,7 +6,6 @@ from typing import Literal
 
 import lightgbm
 import numpy as np
-import numpy.typing as npt
 
 from interest.batch import Doubles, Longs, UserBatch
 from interest.catalogue import Catalogue
@@ -14,12 +13,15 @@ from interest.fitting import InterestSettings, fit_interest_model
 from interest.lookup import InterestLookup
 from interest.model import InterestModel
 from interest.store.protocol import EventColumns, StoreReader
+from ranking.batch import CandidateRequest
 from ranking.features import make_features
 from ranking.item_statistics import ItemStatistics
 from ranking.lambdamart import BoosterSettings, RankingData, fit_booster, predict
 from ranking.model_retriever import make_retriever
+from ranking.newcomers import as_newcomers
 from ranking.offline import USERS_AT_ONCE, candidate_labels, plain_requests
 from ranking.popularity import Popularity
+from ranking.queries import Queries, fewer_negatives, joined, with_a_wanted_item
 from ranking.quotas import fit_quotas, source_lists
 from ranking.requests import LEAD_S, PastRequests, latest_requests, past_requests, windows
 from ranking.retriever_settings import RetrieverSettings
@@ -38,7 +40,8 @@ class TrainingSettings:
     events up to its first possible request, and at most `sessions_per_user` sessions of every user inside it become
     requests, at most `max_requests` in all, whose wanted items are those of the following `horizon_s`. The latest
     sessions of at most `held_out_requests` users in the last `held_out_share` of the events are requests, too, in
-    `folds` parts: see `held_out_windows`. Of each query's unwanted candidates `negatives` are kept, by chance.
+    `folds` parts: see `held_out_windows`. `newcomer_share` of all requests are asked again as of users of whom hardly
+    anything is known. Of each query's unwanted candidates `negatives` are kept, by chance.
     """
 
     encoder: Literal["ngram", "minilm", "combined"] = "combined"
@@ -51,6 +54,7 @@ class TrainingSettings:
     folds: int = 4
     held_out_share: float = 0.6
     held_out_requests: int = 6_000
+    newcomer_share: float = 0.2
     negatives: int = 60
     interest: InterestSettings = field(default_factory=InterestSettings)
     retriever: RetrieverSettings = field(default_factory=RetrieverSettings)
@@ -78,21 +82,6 @@ class Window:
     model: InterestModel
     requests: PastRequests
     rng: np.random.Generator
-
-
-@dataclass(frozen=True, slots=True)
-class Queries:
-    """Q queries to learn from, the instant of each, and whether seen items were left out."""
-
-    data: RankingData
-    as_of: Doubles  # [Q] unix seconds
-    new_only: npt.NDArray[np.bool_]  # [Q]
-
-    def take(self, keep: npt.NDArray[np.bool_]) -> "Queries":
-        """The queries marked in `keep` [Q]."""
-        rows = np.repeat(keep, self.data.lengths)
-        data = RankingData(self.data.values[rows], self.data.labels[rows], self.data.lengths[keep])
-        return Queries(data, self.as_of[keep], self.new_only[keep])
 
 
 def fit_interest(world: World, now: float, settings: InterestSettings, rng: np.random.Generator) -> InterestModel:
@@ -188,7 +177,7 @@ def past_queries(
         progress(number + 1, len(past))
     if sum(len(part.as_of) for part in parts) < FEWEST_QUERIES:
         return None
-    return _joined(parts)
+    return joined(parts)
 
 
 def fit_reranker(
@@ -207,7 +196,7 @@ def fit_reranker(
     earlier = queries.take(queries.as_of + horizon_s <= cut)
     if len(earlier.as_of) < FEWEST_QUERIES:
         earlier = queries.take(queries.as_of < cut)
-    everything = queries if held_out is None else _joined([queries, held_out])
+    everything = queries if held_out is None else joined([queries, held_out])
     metrics = {"queries": float(len(everything.as_of))}
     if len(earlier.as_of):
         trial = fit_booster(earlier.data, settings, seed)
@@ -221,22 +210,44 @@ def fit_reranker(
 
 
 def _window_queries(world: World, window: Window, settings: TrainingSettings) -> list[Queries]:
-    """Both modes of each request: with repeats, and new items only."""
-    lookup = InterestLookup(window.model, world.catalogue)
-    retriever = make_retriever(world.catalogue, world.popularity, window.model, settings.retriever)
-    view = world.catalogue.view()
-    statistics = ItemStatistics.of(window.model, view)
+    """Each request in both modes, with repeats and new items only, and some of them again as of newcomers."""
+    maker = _QueryMaker(world, window, settings)
+    count = settings.retriever.candidates
     found = []
     for batch in _batches(window.requests):
-        users = _users(world, lookup, batch)
+        users = _users(world, maker.lookup, batch)
         for new_only in (False, True):
-            candidates = retriever.retrieve(users, plain_requests(batch.as_of, new_only, settings.retriever.candidates))
-            labels = candidate_labels(candidates, batch.wanted_offsets, batch.wanted)
-            values = make_features(users, candidates, view, world.popularity, statistics).values
-            data = RankingData(values, labels, np.diff(candidates.candidate_offsets))
-            queries = Queries(data, batch.as_of, np.full(len(batch), new_only))
-            found.append(_fewer_negatives(_with_a_wanted_item(queries), settings.negatives, window.rng))
+            found.append(maker.queries(users, batch, plain_requests(batch.as_of, new_only, count)))
+    told = as_newcomers(world.events, window.requests, settings.newcomer_share, maker.view, world.user_ids, window.rng)
+    for start in range(0, len(told.requests), USERS_AT_ONCE):
+        some = told.part(start, start + USERS_AT_ONCE)
+        users = maker.lookup.lookup(some.profiles, some.requests.as_of)
+        asked = replace(
+            plain_requests(some.requests.as_of, True, count), exclude_offsets=some.own_offsets, exclude_item=some.own
+        )
+        found.append(maker.queries(users, some.requests, asked))
     return found
+
+
+class _QueryMaker:
+    """Candidates, features and labels of one window's requests, by the code that serves."""
+
+    def __init__(self, world: World, window: Window, settings: TrainingSettings) -> None:
+        self.lookup = InterestLookup(window.model, world.catalogue)
+        self.view = world.catalogue.view()
+        self._popularity = world.popularity
+        self._retriever = make_retriever(world.catalogue, world.popularity, window.model, settings.retriever)
+        self._statistics = ItemStatistics.of(window.model, self.view)
+        self._negatives = settings.negatives
+        self._rng = window.rng
+
+    def queries(self, users: UserBatch, requests: PastRequests, asked: CandidateRequest) -> Queries:
+        candidates = self._retriever.retrieve(users, asked)
+        labels = candidate_labels(candidates, requests.wanted_offsets, requests.wanted)
+        values = make_features(users, candidates, self.view, self._popularity, self._statistics).values
+        data = RankingData(values, labels, np.diff(candidates.candidate_offsets))
+        queries = Queries(data, requests.as_of, asked.exclude_seen)
+        return fewer_negatives(with_a_wanted_item(queries), self._negatives, self._rng)
 
 
 def _batches(requests: PastRequests) -> Iterator[PastRequests]:
@@ -251,36 +262,6 @@ def _users(world: World, lookup: InterestLookup, requests: PastRequests) -> User
 
 def _own(users: UserBatch, user: int) -> Longs:
     return users.behaviour_item[users.behaviour_offsets[user] : users.behaviour_offsets[user + 1]]
-
-
-def _with_a_wanted_item(queries: Queries) -> Queries:
-    """Only the queries that teach something: at least one candidate was wanted."""
-    query = np.repeat(np.arange(len(queries.as_of)), queries.data.lengths)
-    return queries.take(np.bincount(query, queries.data.labels, minlength=len(queries.as_of)) > 0)
-
-
-def _fewer_negatives(queries: Queries, limit: int, rng: np.random.Generator) -> Queries:
-    """Every wanted candidate and at most `limit` of the others in each query, by chance, in their order."""
-    data = queries.data
-    query = np.repeat(np.arange(len(data.lengths)), data.lengths)
-    chance = np.where(data.labels > 0, 2.0, rng.random(len(query)))
-    order = np.lexsort((chance, query))
-    place = np.arange(len(query)) - np.repeat(np.cumsum(data.lengths) - data.lengths, data.lengths)
-    keep = np.zeros(len(query), dtype=np.bool_)
-    keep[order[place < limit]] = True
-    keep |= data.labels > 0
-    lengths = np.bincount(query[keep], minlength=len(data.lengths))
-    return Queries(RankingData(data.values[keep], data.labels[keep], lengths), queries.as_of, queries.new_only)
-
-
-def _joined(parts: list[Queries]) -> Queries:
-    data = RankingData(
-        np.concatenate([part.data.values for part in parts]),
-        np.concatenate([part.data.labels for part in parts]),
-        np.concatenate([part.data.lengths for part in parts]),
-    )
-    as_of = np.concatenate([part.as_of for part in parts])
-    return Queries(data, as_of, np.concatenate([part.new_only for part in parts]))
 
 
 def _candidate_ndcg(scores: Doubles, data: RankingData) -> float:

@@ -19,7 +19,6 @@ from ranking.popularity import Popularity
 
 MODEL_FILE, SETTINGS_FILE = "lambdamart.txt", "reranker.json"
 MUTED_PENALTY = 1_000.0  # far beyond any score: an item with a muted facet comes after every other one
-STATED_LIFT = 0.5  # set by hand: few logs say what new users declared
 _PLACE = {name: place for place, name in enumerate(FEATURES)}
 
 
@@ -67,7 +66,7 @@ class Reranker:
         features = make_features(users, candidates, view, self._popularity, self._statistics)
         user = np.repeat(np.arange(len(users.now)), np.diff(candidates.candidate_offsets))
         rows = view.rows(candidates.candidate_item)
-        exact = self._scores(users, user, features.values, candidates.candidate_offsets)
+        exact = self._scores(features.values, candidates.candidate_offsets)
         exact = exact + self._boosting.log_factors(boosts, user, rows, view)
         scores = (exact - MUTED_PENALTY * features.muted).astype(np.float32)
         ranked = score_order(scores, features.muted, candidates)
@@ -81,21 +80,10 @@ class Reranker:
             ranked_propensity=lists.propensity,
         )
 
-    def _scores(self, users: UserBatch, user: Longs, values: Floats, offsets: Longs) -> Doubles:
+    def _scores(self, values: Floats, offsets: Longs) -> Doubles:
         if self._trees is None or not len(values):
             return fused_scores(values, offsets)
-        scores = self._trees.predict(values)
-        stated_only = (np.diff(users.behaviour_offsets) == 0) & (np.diff(users.facet_offsets) > 0)
-        if stated_only.any():  # the model knows users without behaviour, but none who said what they like
-            scores = np.where(stated_only[user], scores + STATED_LIFT * _stated(values), scores)
-        return scores
-
-
-def _stated(values: Floats) -> Doubles:
-    """Share of the item's facets that the user declared, and its nearness to them in text; each 0 to 1."""
-    parts = np.nan_to_num(values[:, [_PLACE["facet_overlap_share"], _PLACE["source_content"]]].astype(np.float64))
-    stated: Doubles = np.clip(parts, 0.0, 1.0).sum(axis=1)
-    return stated
+        return self._trees.predict(values)
 
 
 def fused_scores(values: Floats, offsets: Longs) -> Doubles:

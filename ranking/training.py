@@ -10,7 +10,6 @@ from interest.incremental import first_checkpoint
 from interest.store.protocol import StoreReader, StoreWriter
 from ranking.encoder import CombinedEncoder, Encoder, MiniLMEncoder, NgramEncoder
 from ranking.learning import (
-    Queries,
     TrainingSettings,
     World,
     fit_interest,
@@ -21,6 +20,7 @@ from ranking.learning import (
     past_windows,
 )
 from ranking.offline import all_items
+from ranking.queries import Queries
 from ranking.release import UNTIL, ModelRepository, Release
 from ranking.training_steps import (
     CHECKPOINT,

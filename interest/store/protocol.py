@@ -64,8 +64,8 @@ class EventColumns:
     timestamp: npt.NDArray[np.float64]  # unix seconds
     value: npt.NDArray[np.float64]  # NaN when the event has none
 
-    def where(self, kept: npt.NDArray[np.bool_]) -> "EventColumns":
-        """The events marked in `kept` [n]."""
+    def where(self, kept: npt.NDArray[np.bool_] | npt.NDArray[np.int64]) -> "EventColumns":
+        """The events marked in `kept` [n], or at these places in this order."""
         return EventColumns(*(getattr(self, column.name)[kept] for column in fields(self)))
 
 

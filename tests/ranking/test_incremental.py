@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from ranking.queries import Queries
 
 from interest.errors import InvalidRelease
 from interest.events import Event
@@ -20,7 +21,7 @@ from interest.store.open import open_reader, open_writer
 from interest.store.protocol import StoreReader, StoreWriter
 from ranking.incremental import train_incrementally
 from ranking.lambdamart import BoosterSettings
-from ranking.learning import Queries, Window, past_queries
+from ranking.learning import Window, past_queries
 from ranking.learning import World as LearningWorld
 from ranking.offline import load_stages
 from ranking.release import ModelRepository, Release

@@ -9,6 +9,7 @@ import lightgbm
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from ranking.queries import Queries
 
 import ranking.learning
 from interest.catalogue import Catalogue
@@ -21,7 +22,6 @@ from interest.store.protocol import EventColumns
 from ranking.features import FEATURES
 from ranking.lambdamart import BoosterSettings, RankingData, fit_booster
 from ranking.learning import (
-    Queries,
     TrainingSettings,
     World,
     fit_interest,
