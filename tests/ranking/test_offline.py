@@ -9,6 +9,8 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from interest.errors import InvalidRelease
+from interest.events import Facet
+from interest.profile import Declaration, empty_profile
 from interest.store.open import open_reader, open_writer
 from interest.store.protocol import StoreReader
 from ranking.batch import CandidateBatch
@@ -64,6 +66,23 @@ def stages(folder: Path, reader: StoreReader) -> OfflineStages:
     release = repository.latest()
     assert release is not None
     return load_stages(reader, repository, release)
+
+
+def test_a_stranger_is_offered_more_of_what_they_declared(stages: OfflineStages, reader: StoreReader) -> None:
+    view = stages.catalogue.view()
+    now = np.array([reader.last_event_at() or 0.0])
+    categories = sorted({name for item in view.items[: len(view)] for name in item.categories})
+
+    def found(category: str, *declared: Facet) -> int:
+        """Items of the category among the first ten for somebody with these interests."""
+        stranger = replace(empty_profile("new"), declared={facet: Declaration(1.0, now[0], "") for facet in declared})
+        rows = view.rows(stages.recommend([stranger], now, 10, exclude_seen=True).ranked_item)
+        return sum(category in view.items[row].categories for row in rows.tolist())
+
+    told = [found(name, Facet("category", name)) for name in categories]
+    untold = [found(name) for name in categories]
+    assert all(more >= less for more, less in zip(told, untold, strict=True))
+    assert sum(told) > 2 * sum(untold)
 
 
 @pytest.mark.parametrize("exclude_seen", [True, False])

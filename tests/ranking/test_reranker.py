@@ -154,33 +154,7 @@ def test_an_item_with_a_muted_facet_comes_last(booster: lightgbm.Booster, catalo
     assert ranked.ranked_item[-1] == 3
 
 
-def test_what_users_without_behaviour_said_they_like_is_lifted(booster: lightgbm.Booster, catalogue: Catalogue) -> None:
-    said = replace(
-        users_of(1),
-        behaviour_offsets=np.array([0, 0]),
-        **{
-            name: getattr(users_of(1), name)[:0]
-            for name in UserBatch.__dataclass_fields__
-            if name.startswith("behaviour_") and name != "behaviour_offsets"
-        },
-        facet_offsets=np.array([0, 1]),
-        facet_hash=np.array([facet_hash("tag", "red")], dtype=np.uint64),
-        facet_weight=np.ones(1, dtype=np.float32),
-    )
-    candidates = candidates_of([[2, 3, 4]], [[np.nan, np.nan, np.nan]])
-    found = [reranker_of(model).rank(said, candidates, np.array([3]), catalogue.view()) for model in (booster, None)]
-    assert [ranked.ranked_item.tolist() for ranked in found] == [[3, 2, 4]] * 2
-    silent = replace(
-        said, facet_offsets=np.array([0, 0]), facet_hash=said.facet_hash[:0], facet_weight=said.facet_weight[:0]
-    )
-    plain = reranker_of(booster).rank(silent, candidates, np.array([3]), catalogue.view())
-    lift = dict(zip(found[0].ranked_item.tolist(), found[0].ranked_score.tolist(), strict=True))
-    before = dict(zip(plain.ranked_item.tolist(), plain.ranked_score.tolist(), strict=True))
-    assert lift[3] > before[3]
-    assert lift[2] == before[2]
-
-
-def test_the_stated_rule_on_known_numbers() -> None:
+def test_the_fixed_rule_on_known_numbers() -> None:
     values: Floats = np.full((2, len(FEATURES)), np.nan, dtype=np.float32)
     for name, numbers in {
         "collaborative_share": (1.0, 0.5),
