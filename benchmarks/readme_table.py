@@ -13,6 +13,7 @@ README = Path("README.md")
 START, END = "<!-- quality:start -->", "<!-- quality:end -->"
 OWN = "Attune"
 METRIC = "ndcg@10"
+WITHOUT = f"{OWN} without "
 SHOWN = ("popularity, recent", "item-kNN", "iALS", "BPR", "EASE")  # beside the best one
 
 Report = Mapping[str, Any]
@@ -38,8 +39,10 @@ def updated(readme: str, reports: Sequence[Report]) -> str:
 
 
 def tables(reports: Sequence[Report]) -> str:
-    """Markdown: ranking quality by task, then cold start."""
+    """Markdown: ranking quality by task, what is lost without a part of it where that was measured, cold start."""
     parts = [quality_table(reports)]
+    if any(_ablated(task) for report in reports for task in report["tasks"]):
+        parts.append(ablation_table(reports))
     if any(report.get("cold_start") for report in reports):
         parts.append(cold_table(reports))
     parts.append("Measured: " + "; ".join(_where(report) for report in reports) + ".")
@@ -65,6 +68,24 @@ def quality_table(reports: Sequence[Report]) -> str:
                 )
             )
     return _markdown(rows)
+
+
+def ablation_table(reports: Sequence[Report]) -> str:
+    """A row a task: nDCG@10 of Attune, and what is left of it without each part; nothing is trained again."""
+    tasks = [(report["data"], task) for report in reports for task in report["tasks"] if _ablated(task)]
+    parts = list(dict.fromkeys(part for _, task in tasks for part in _ablated(task)))
+    rows: list[Sequence[str]] = [("nDCG@10", "whole", *(f"without {part}" for part in parts))]
+    for data, task in tasks:
+        whole = next(method for method in task["methods"] if method["name"] == OWN)
+        left = [_ndcg(_ablated(task).get(part)) for part in parts]
+        rows.append((f"{data}, {task['task']}, {task['protocol']}", _ndcg(whole), *left))
+    return _markdown(rows)
+
+
+def _ablated(task: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The measured methods that are Attune without something, by what that is."""
+    methods = task["methods"]
+    return {method["name"][len(WITHOUT) :]: method for method in methods if method["name"].startswith(WITHOUT)}
 
 
 def cold_table(reports: Sequence[Report]) -> str:

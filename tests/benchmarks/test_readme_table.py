@@ -50,6 +50,15 @@ def test_a_row_shows_the_best_baseline_by_name_and_the_interval_of_the_differenc
     assert made.endswith("Measured: shop at commit abc on 2024-05-06, seed 0 (baseline settings tuned in this run).")
 
 
+def test_what_is_lost_without_a_part_is_shown_where_it_was_measured() -> None:
+    whole, cut = report(), report()
+    cut["tasks"][0]["methods"] += [method("Attune without the learned reranker", 0.05)]
+    assert "without" not in tables([whole])
+    made = tables([cut, whole])
+    assert "| nDCG@10 | whole | without the learned reranker |" in made
+    assert made.count("| shop, new, strict | 0.130 | 0.050 |") == 1
+
+
 def test_only_the_text_between_the_markers_changes_and_they_must_be_there() -> None:
     found = updated("a\n<!-- quality:start -->\nearlier text\n<!-- quality:end -->\nb\n", [report()])
     assert (found[:2], found[-3:]) == ("a\n", "\nb\n")
