@@ -16,12 +16,13 @@ from interest.batch import Tensors
 from interest.errors import InvalidRequest
 from interest.items import Item
 from interest.store.open import open_reader, open_writer
-from interest.store.protocol import IMPORTED_UNTIL
+from interest.store.protocol import IMPORTED_UNTIL, StoreReader
 from ranking.lambdamart import BoosterSettings
 from ranking.release import ModelRepository
 from ranking.synthetic import World, make_world
 from ranking.training import TrainingSettings, train
 from serve.config import STAGES, ServerConfig, parse_config
+from serve.follower import Follower
 from serve.generation.completion import Completion, FinishReason, Piece, Prompt, Sampling
 from serve.generation.generator import Generator
 from serve.generation.prompt import GenerationTask
@@ -32,6 +33,7 @@ from serve.model import Model, StreamingModel
 from serve.ranker import Stage
 from serve.stages.factory import make_model
 from serve.stages.generator import GeneratorStage
+from serve.stages.replica import ReleaseReplica
 from serve.startup import checked
 
 EVENTS_AT_ONCE = 20_000
@@ -193,6 +195,15 @@ class LocalServer:
         for model in self.models.values():
             await model.unload()
 
+    async def caught_up(self) -> None:
+        """Returns once every stage's copy of items and popularity holds all that is committed."""
+        stages = [model for model in self.models.values() if isinstance(model, ReleaseReplica)]
+        followers = [self.ingress._follower, *(stage._follower for stage in stages)]
+        with closing(open_reader(self.config.store.url)) as reader:
+            async with asyncio.timeout(10):
+                while any(_is_behind(follower, reader) for follower in followers):
+                    await asyncio.sleep(0.02)
+
     async def _streaming(self, tensors: Tensors) -> AsyncGenerator[Tensors, None]:
         self.calls.append("generator")
         if "generator" in self.broken:
@@ -215,15 +226,25 @@ class LocalServer:
         return call
 
 
+def _is_behind(follower: Follower, reader: StoreReader) -> bool:
+    if reader.item_changes(follower._item_seq, 1, ""):
+        return True
+    return follower._follow_events and len(reader.event_columns(follower._event_seq, 1).seq) > 0
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def module_server(home: Home) -> AsyncIterator[LocalServer]:
     async with LocalServer(home.config()) as running:
         yield running
 
 
-@pytest.fixture
-def server(module_server: LocalServer) -> LocalServer:
-    """A whole server in process, one for a module of tests, whole again for each."""
+@pytest_asyncio.fixture(loop_scope="module")
+async def server(module_server: LocalServer) -> LocalServer:
+    """A whole server in process, one for a module of tests; for each whole again, and up to date.
+
+    Events of the test before would otherwise move popularity between two replies that are to be the same.
+    """
+    await module_server.caught_up()
     module_server.broken.clear()
     module_server.breaking.clear()
     module_server.engine.may_go_on.set()

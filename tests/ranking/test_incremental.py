@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ranking.queries import Queries
 
 from interest.errors import InvalidRelease
 from interest.events import Event
@@ -24,6 +23,7 @@ from ranking.lambdamart import BoosterSettings
 from ranking.learning import Window, past_queries
 from ranking.learning import World as LearningWorld
 from ranking.offline import load_stages
+from ranking.queries import Queries
 from ranking.release import ModelRepository, Release
 from ranking.reranker import MODEL_FILE
 from ranking.synthetic import World, make_world

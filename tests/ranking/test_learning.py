@@ -9,7 +9,6 @@ import lightgbm
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
-from ranking.queries import Queries
 
 import ranking.learning
 from interest.catalogue import Catalogue
@@ -32,6 +31,7 @@ from ranking.learning import (
 )
 from ranking.offline import all_items, events_of_known_items
 from ranking.popularity import Popularity
+from ranking.queries import Queries
 from ranking.requests import windows
 from ranking.synthetic import make_world
 

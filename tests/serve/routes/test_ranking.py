@@ -196,6 +196,7 @@ async def test_a_history_alone_is_answered_as_a_user_who_did_just_that(
     logged: list[Any] = []
     monkeypatch.setattr(server.ingress._impressions, "put", logged.append)
     monkeypatch.setattr(server.ingress._impressions, "keep", logged.append)
+    await server.caught_up()
     body = {"count": 20, "exclude_seen": False}
     stateless = await post(server, RECOMMEND, **body, history=history)
     assert (logged, "next" in stateless, "user_id" in stateless) == ([], False, False)
