@@ -109,8 +109,8 @@ class TemplateEngine:
         self._texts[prompt] = template_text(task)
         return prompt
 
-    async def generate(self, prompt: str, request_id: str, max_tokens: int) -> Completion:
-        return Completion(self._texts[prompt], 10, 5, finished=True)
+    async def generate(self, prompt: Prompt, request_id: str, max_tokens: int) -> Completion:
+        return Completion(self._texts[str(prompt)], 10, 5, finished=True)
 
     def chat_prompt(self, messages: Sequence[dict[str, str]]) -> Prompt:
         return " ".join(message["content"] for message in messages)

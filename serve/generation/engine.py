@@ -9,7 +9,8 @@ import psutil
 
 from interest.errors import EngineDead, InvalidRelease, NotReady
 from serve.generation.completion import Completion, EngineStats, Piece, Prompt, Sampling
-from serve.generation.prompt import PROMPT_VERSION, GenerationTask, build_chat, build_prompt
+from serve.generation.gate import Gate
+from serve.generation.prompt import PROMPT_VERSION, GenerationTask, build_chat, build_prompt, facts_of
 from serve.generation.release import DEMO_FOLDER, prompt_version
 from serve.generation.settings import EngineConfig
 from serve.generation.vllm_calls import pieces
@@ -27,6 +28,7 @@ class GenerationEngine:
         self._engine: Any = None
         self._watchdog: Watchdog | None = None
         self._recorder: Any = None
+        self._gate: Gate | None = None
         self._processes: list[psutil.Process] = []
         self._own_layout = config.model == "demo"
 
@@ -52,16 +54,27 @@ class GenerationEngine:
         self._watchdog = Watchdog()
         before = {process.pid for process in psutil.Process().children(recursive=True)}
         self._engine, self._recorder = start_engine(self.config, str(folder) if local else self.config.model, local)
+        self._gate = Gate(self._engine.get_tokenizer(), self.config.max_model_len)
         started = psutil.Process().children(recursive=True)
         self._processes = [process for process in started if process.pid not in before and _is_engine(process)]
         await self.generate("warm up", "warm-up", max_tokens=4)
 
-    def prompt(self, task: GenerationTask) -> str:
-        """The task as this model wants to read it: our layout, or the model's own chat template."""
+    def prompt(self, task: GenerationTask) -> list[int]:
+        """The task as this model wants to read it: our layout, or the model's own chat template.
+
+        Raises `ControlToken` for facts that would speak to the model, `InvalidRequest` without room for an answer.
+        """
+        if self._gate is None:
+            raise NotReady("the language model engine is not started")
+        facts = facts_of(task)
+        self._gate.check_facts(facts, task.item.domain)
         if self._own_layout:
-            return build_prompt(task)
+            return self._gate.admitted(build_prompt(task), facts.title)
         messages = build_chat(task)
-        return self._templated(messages) or "\n\n".join(message["content"] for message in messages) + " "
+        text = self._templated(messages)
+        if text is not None:  # it has written the tokens that open a prompt already
+            return self._gate.admitted(text, facts.title, add_special_tokens=False)
+        return self._gate.admitted("\n\n".join(message["content"] for message in messages) + " ", facts.title)
 
     def chat_prompt(self, messages: Sequence[dict[str, str]]) -> Prompt:
         """Messages of `role` and `content` by the model's own chat template; without one, their contents alone.
@@ -74,7 +87,7 @@ class GenerationEngine:
         ids: list[int] = self._running().get_tokenizer().encode(text, add_special_tokens=False)
         return ids
 
-    async def generate(self, prompt: str, request_id: str, max_tokens: int, temperature: float = 0.0) -> Completion:
+    async def generate(self, prompt: Prompt, request_id: str, max_tokens: int, temperature: float = 0.0) -> Completion:
         """The whole answer. When the awaiting task is cancelled, the engine drops the request.
 
         Raises `InvalidRequest` for a prompt that does not fit, `EngineDead` when the engine's processes are gone.

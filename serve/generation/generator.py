@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from interest.errors import InvalidRequest
-from serve.generation.completion import Completion, Piece, Sampling
+from serve.generation.completion import Completion, Piece, Prompt, Sampling
 from serve.generation.grounding import Reason, check
 from serve.generation.merge import merged
 from serve.generation.prompt import GenerationTask
 from serve.generation.templates import template_text
+from serve.generation.untrusted import ControlToken
 
 DEFAULT_MAX_TOKENS = 160
 _SPACES = re.compile(" {2,}")  # a title never holds two in a row
@@ -28,11 +29,11 @@ class TextEngine(Protocol):
     @property
     def own_layout(self) -> bool: ...
 
-    def prompt(self, task: GenerationTask) -> str: ...
+    def prompt(self, task: GenerationTask) -> Prompt: ...
 
-    async def generate(self, prompt: str, request_id: str, max_tokens: int) -> Completion: ...
+    async def generate(self, prompt: Prompt, request_id: str, max_tokens: int) -> Completion: ...
 
-    def stream(self, prompt: str, request_id: str, sampling: Sampling) -> AsyncGenerator[Piece, None]: ...
+    def stream(self, prompt: Prompt, request_id: str, sampling: Sampling) -> AsyncGenerator[Piece, None]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +122,8 @@ class Generator:
     async def _one(self, task: GenerationTask, max_tokens: int) -> GeneratedText:
         try:
             answer = await self._engine.generate(self._engine.prompt(task), self._request_id(), max_tokens)
-        except InvalidRequest:
-            return _too_long(task)
+        except InvalidRequest as error:
+            return _not_asked(task, error)
         return self._judged(task, answer)
 
     async def _parts(self, task: GenerationTask, max_tokens: int) -> AsyncGenerator[TextPart, None]:
@@ -138,8 +139,8 @@ class Generator:
                     if text != said:
                         yield TextPart(delta=text[len(said) :])
                         said = text
-        except InvalidRequest:
-            yield TextPart(text=_too_long(task))
+        except InvalidRequest as error:
+            yield TextPart(text=_not_asked(task, error))
             return
         finished = piece.finish_reason == "stop"
         answer = Completion(written, piece.prompt_tokens, piece.completion_tokens, finished)
@@ -176,9 +177,10 @@ def _tidy(text: str) -> str:
     return _SPACES.sub(" ", text).strip()
 
 
-def _too_long(task: GenerationTask) -> GeneratedText:
-    """For a prompt that does not fit."""
-    return GeneratedText(template_text(task), "template", Reason.TOO_LONG, 0, 0)
+def _not_asked(task: GenerationTask, error: InvalidRequest) -> GeneratedText:
+    """For a prompt that does not fit, or that the catalogue or the user have put a control token into."""
+    reason = Reason.CONTROL if isinstance(error, ControlToken) else Reason.TOO_LONG
+    return GeneratedText(template_text(task), "template", reason, 0, 0)
 
 
 async def _drop(running: Sequence[asyncio.Future[GeneratedText]]) -> None:

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from serve.generation.grammar import speaks_grammar
-from serve.generation.prompt import QUOTES, ContentType, Facts, GenerationTask, Language, cjk_count, facts_of
+from serve.generation.prompt import (
+    QUOTES,
+    ContentType,
+    Facts,
+    GenerationTask,
+    Language,
+    build_chat,
+    cjk_count,
+    facts_of,
+)
+from serve.generation.untrusted import has_label, repeats
 
 
 class Reason(StrEnum):
@@ -18,9 +28,11 @@ class Reason(StrEnum):
     LANGUAGE = "language"
     LENGTH = "length"
     MARKUP = "markup"  # a link, markup or a control character
+    PROMPT = "prompt"  # a line of the prompt instead of an answer
     REPETITION = "repetition"
     UNFINISHED = "unfinished"
     TOO_LONG = "too_long"  # the prompt did not fit the model
+    CONTROL = "control"  # a fact holds a control token of the model, which was not asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +91,8 @@ def _wrong_in_rest(
     least, most = LENGTHS[task.content_type]
     if _MARKUP.search(plain):
         return Reason.MARKUP
+    if has_label(plain) or (not closed and repeats(plain, build_chat(task)[0]["content"])):
+        return Reason.PROMPT
     if not _numbers_known(plain, task.item.price):
         return Reason.NUMBER
     if not _speaks(plain, task.language) or (task.language == "en" and _GLUED.search(plain)):

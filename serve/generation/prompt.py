@@ -2,10 +2,11 @@
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from serve.generation.untrusted import is_plain_name, visible
 
 ContentType = Literal["headline", "reason", "summary"]
 Language = Literal["en", "zh"]
@@ -22,7 +23,6 @@ MAX_LIKES = 2
 STYLES = 10
 
 _LOOSE_QUOTES = re.compile(r"[\"“”„‟«»「」『』《》〈〉＂]+")
-_UNSEEN = frozenset({"Cc", "Cf", "Zl", "Zp", "Zs", "Co", "Cs"})
 _CJK = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 
 
@@ -78,7 +78,7 @@ def build_prompt(task: GenerationTask) -> str:
     opening, closing = QUOTES[task.language]
     return (
         f"write: {task.content_type} {task.language} {facts.style}\n"
-        f"domain: {task.item.domain or 'none'}\n"
+        f"domain: {clean_name(task.item.domain) or 'none'}\n"
         f"title: {opening}{facts.title}{closing}\n"
         f"category:{_listed(facts.categories)}\n"
         f"tags:{_listed(facts.tags)}\n"
@@ -116,6 +116,12 @@ def clean_title(title: str) -> str:
     return (head.rsplit(" ", 1)[0] if " " in head[MAX_TITLE_CHARS // 2 :] else head).rstrip()
 
 
+def clean_name(name: str) -> str:
+    """A category, tag, interest or domain on one line and without commas; "" for one that must not be told."""
+    text = " ".join(_one_line(_LOOSE_QUOTES.sub("'", name)).replace(",", " ").split())
+    return text if len(text) <= MAX_FACET_CHARS and is_plain_name(text) else ""
+
+
 def starts_cjk(text: str) -> bool:
     """Whether the first character is Chinese: such words stand without spaces in a Chinese sentence."""
     return bool(_CJK.match(text))
@@ -127,16 +133,14 @@ def cjk_count(text: str) -> int:
 
 
 def _one_line(text: str) -> str:
-    visible = "".join(" " if unicodedata.category(char) in _UNSEEN else char for char in text)
-    return " ".join(visible.split())
+    return " ".join(visible(text).split())
 
 
 def _facets(names: Sequence[str], limit: int) -> tuple[str, ...]:
     cleaned: dict[str, str] = {}
     for name in names:
-        text = _one_line(_LOOSE_QUOTES.sub("'", name)).replace(",", " ").strip()
-        if text and len(text) <= MAX_FACET_CHARS:
-            cleaned.setdefault(text.casefold(), " ".join(text.split()))
+        if text := clean_name(name):
+            cleaned.setdefault(text.casefold(), text)
     return tuple(cleaned.values())[:limit]
 
 

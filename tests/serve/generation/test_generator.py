@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 import pytest
 
 from interest.errors import EngineDead, InvalidRequest
-from serve.generation.completion import Completion, FinishReason, Piece, Sampling
+from serve.generation.completion import Completion, FinishReason, Piece, Prompt, Sampling
 from serve.generation.generator import GeneratedText, Generator
 from serve.generation.grounding import Reason, check
 from serve.generation.prompt import GenerationTask, ItemFacts, build_prompt
@@ -27,7 +27,7 @@ class ScriptedEngine:
     def prompt(self, task: GenerationTask) -> str:
         return build_prompt(task)
 
-    async def stream(self, prompt: str, request_id: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+    async def stream(self, prompt: Prompt, request_id: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
         """The answer of `generate`, six characters at a time."""
         answer = await self.generate(prompt, request_id, sampling.max_tokens or 0)
         self.running.add(request_id)
@@ -40,7 +40,7 @@ class ScriptedEngine:
         finally:
             self.running.discard(request_id)
 
-    async def generate(self, prompt: str, request_id: str, max_tokens: int) -> Completion:
+    async def generate(self, prompt: Prompt, request_id: str, max_tokens: int) -> Completion:
         self.running.add(request_id)
         self.seen.append(request_id)
         self.most_at_once = max(self.most_at_once, len(self.running))
@@ -48,7 +48,7 @@ class ScriptedEngine:
             self.two_running.set()
         try:
             await asyncio.sleep(0)
-            answer = self.answer(prompt)
+            answer = self.answer(str(prompt))
             if isinstance(answer, Exception):
                 raise answer
             if answer is None:

@@ -58,6 +58,7 @@ BAD = [
     (Reason.MARKUP, "reason", "en", 'We **love** "Gravity (2013)".'),
     (Reason.MARKUP, "reason", "en", 'We think\nyou will enjoy "Gravity (2013)".'),
     (Reason.MARKUP, "reason", "en", '<b>We</b> think you will enjoy "Gravity (2013)".'),
+    (Reason.PROMPT, "reason", "en", '"Gravity (2013)" has category: Drama.'),
     (Reason.REPETITION, "reason", "en", 'You will like it like it like it, "Gravity (2013)".'),
     (Reason.REPETITION, "reason", "zh", "我们觉得我们觉得你会爱上“Gravity (2013)”。"),
     (Reason.UNFINISHED, "reason", "en", 'Because you like space, we think you will enjoy "Gravity (2013)"'),
@@ -86,7 +87,7 @@ def test_a_text_is_refused_for_this_reason(
 
 
 def test_every_reason_of_the_check_has_an_example() -> None:
-    assert {reason for reason, *_ in BAD} == set(Reason) - {Reason.TOO_LONG}
+    assert {reason for reason, *_ in BAD} == set(Reason) - {Reason.TOO_LONG, Reason.CONTROL}
 
 
 def test_a_free_text_must_not_name_a_facet_of_the_catalogue_that_is_not_its_own() -> None:
