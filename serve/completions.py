@@ -18,6 +18,7 @@ from serve.generation.raw import RawRequest
 from serve.metrics import TOKENS, stage_timer
 from serve.model import Streaming
 from serve.ranker import Stage
+from serve.tenant import TENANT
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ class Completions:
 def _tensors(requests: Sequence[RawRequest], deadline: Deadline) -> Tensors:
     return {
         "completion": np.array([msgspec.json.encode(request) for request in requests], dtype=object),
+        "cache_salt": np.full(len(requests), TENANT.get(), dtype=object),
         "remaining_ms": np.full(len(requests), 1000 * deadline.remaining_s(), dtype=np.float64),
     }
 

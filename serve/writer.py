@@ -21,6 +21,7 @@ from serve.model import Streaming
 from serve.ranker import Stage
 from serve.replies import content, usage
 from serve.schema import Generate, GeneratedContent, Usage
+from serve.tenant import TENANT
 
 REPLY_MARGIN_S = 0.02  # kept back for the way home
 Interests = Sequence[tuple[str, str, float, bool]]  # (kind, name, weight, declared)
@@ -123,6 +124,7 @@ class ContentWriter:
             "task": np.array([msgspec.json.encode(task) for task in tasks], dtype=object),
             "max_tokens": np.full(len(tasks), generate.max_tokens or self._config.max_tokens, dtype=np.int64),
             "remaining_ms": np.full(len(tasks), 1000 * budget_s, dtype=np.float64),
+            "cache_salt": np.full(len(tasks), TENANT.get(), dtype=object),
         }
 
     def _content(self, text: GeneratedText | None, item: Item, generate: Generate) -> GeneratedContent | None:

@@ -98,6 +98,7 @@ class TemplateEngine:
     def __init__(self) -> None:
         self.asked: list[GenerationTask] = []
         self.sampled: list[Sampling] = []
+        self.salts: list[str] = []
         self.streaming: set[str] = set()  # requests under way
         self.may_go_on = asyncio.Event()  # clear: every stream stands still after its first piece
         self.may_go_on.set()
@@ -109,19 +110,23 @@ class TemplateEngine:
         self._texts[prompt] = template_text(task)
         return prompt
 
-    async def generate(self, prompt: Prompt, request_id: str, max_tokens: int) -> Completion:
+    async def generate(self, prompt: Prompt, request_id: str, max_tokens: int, cache_salt: str = "") -> Completion:
+        self.salts.append(cache_salt)
         return Completion(self._texts[str(prompt)], 10, 5, finished=True)
 
     def chat_prompt(self, messages: Sequence[dict[str, str]]) -> Prompt:
         return " ".join(message["content"] for message in messages)
 
-    async def complete(self, prompt: Prompt, request_id: str, sampling: Sampling) -> Piece:
-        pieces = [piece async for piece in self.stream(prompt, request_id, sampling)]
+    async def complete(self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = "") -> Piece:
+        pieces = [piece async for piece in self.stream(prompt, request_id, sampling, cache_salt)]
         return replace(pieces[-1], text="".join(piece.text for piece in pieces))
 
-    async def stream(self, prompt: Prompt, request_id: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+    async def stream(
+        self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = ""
+    ) -> AsyncGenerator[Piece, None]:
         """A token a word: of the text that was asked for by a task, otherwise of the prompt, again and again."""
         self.sampled.append(sampling)
+        self.salts.append(cache_salt)
         self.streaming.add(request_id)
         try:
             words = self._texts.get(str(prompt), "").split(" ") if str(prompt) in self._texts else None

@@ -87,25 +87,28 @@ class GenerationEngine:
         ids: list[int] = self._running().get_tokenizer().encode(text, add_special_tokens=False)
         return ids
 
-    async def generate(self, prompt: Prompt, request_id: str, max_tokens: int, temperature: float = 0.0) -> Completion:
-        """The whole answer. When the awaiting task is cancelled, the engine drops the request.
+    async def generate(self, prompt: Prompt, request_id: str, max_tokens: int, cache_salt: str = "") -> Completion:
+        """The whole answer, by the likeliest tokens. When the awaiting task is cancelled, the engine drops the request.
 
         Raises `InvalidRequest` for a prompt that does not fit, `EngineDead` when the engine's processes are gone.
         """
-        answer = await self.complete(prompt, request_id, Sampling(max_tokens=max_tokens, temperature=temperature))
+        sampling = Sampling(max_tokens=max_tokens, temperature=0.0)
+        answer = await self.complete(prompt, request_id, sampling, cache_salt)
         finished = answer.finish_reason == "stop"
         return Completion(answer.text, answer.prompt_tokens, answer.completion_tokens, finished)
 
-    async def complete(self, prompt: Prompt, request_id: str, sampling: Sampling) -> Piece:
+    async def complete(self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = "") -> Piece:
         """The whole answer as one piece; otherwise as `generate`."""
         answer = Piece("", 0, 0, "length")
-        async for piece in pieces(self._running(), prompt, request_id, sampling, final_only=True):
+        async for piece in pieces(self._running(), prompt, request_id, sampling, True, cache_salt):
             answer = piece
         return answer
 
-    async def stream(self, prompt: Prompt, request_id: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+    async def stream(
+        self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = ""
+    ) -> AsyncGenerator[Piece, None]:
         """The answer as it grows; together the pieces are the whole. Closing the iterator drops the request."""
-        async with aclosing(pieces(self._running(), prompt, request_id, sampling, final_only=False)) as growing:
+        async with aclosing(pieces(self._running(), prompt, request_id, sampling, False, cache_salt)) as growing:
             async for piece in growing:
                 yield piece
 

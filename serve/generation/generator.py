@@ -31,9 +31,11 @@ class TextEngine(Protocol):
 
     def prompt(self, task: GenerationTask) -> Prompt: ...
 
-    async def generate(self, prompt: Prompt, request_id: str, max_tokens: int) -> Completion: ...
+    async def generate(self, prompt: Prompt, request_id: str, max_tokens: int, cache_salt: str = "") -> Completion: ...
 
-    def stream(self, prompt: Prompt, request_id: str, sampling: Sampling) -> AsyncGenerator[Piece, None]: ...
+    def stream(
+        self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = ""
+    ) -> AsyncGenerator[Piece, None]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +84,19 @@ class Generator:
         self._numbers = itertools.count()
 
     async def write(
-        self, tasks: Sequence[GenerationTask], max_tokens: int = DEFAULT_MAX_TOKENS, deadline_s: float = 10.0
+        self,
+        tasks: Sequence[GenerationTask],
+        max_tokens: int = DEFAULT_MAX_TOKENS,
+        deadline_s: float = 10.0,
+        cache_salt: str = "",
     ) -> list[GeneratedText | None]:
         """One text a task, in order; None for those unfinished after `deadline_s` seconds.
 
+        Only requests of the same `cache_salt` share the engine's prefix cache.
+
         When the caller is cancelled, or one request raises (`EngineDead`), every request of the call is dropped.
         """
-        running = [asyncio.ensure_future(self._one(task, max_tokens)) for task in tasks]
+        running = [asyncio.ensure_future(self._one(task, max_tokens, cache_salt)) for task in tasks]
         if not running:
             return []
         try:
@@ -101,7 +109,11 @@ class Generator:
         return texts
 
     async def stream(
-        self, tasks: Sequence[GenerationTask], max_tokens: int = DEFAULT_MAX_TOKENS, deadline_s: float = 10.0
+        self,
+        tasks: Sequence[GenerationTask],
+        max_tokens: int = DEFAULT_MAX_TOKENS,
+        deadline_s: float = 10.0,
+        cache_salt: str = "",
     ) -> AsyncGenerator[list[tuple[int, TextPart]], None]:
         """`write` as it goes: (place of the task, what is new), everything new at once in one list.
 
@@ -109,7 +121,7 @@ class Generator:
         every request.
         """
         waiting = dict(enumerate(tasks))
-        growing = merged([self._parts(task, max_tokens) for task in tasks], deadline_s)
+        growing = merged([self._parts(task, max_tokens, cache_salt) for task in tasks], deadline_s)
         async with aclosing(growing):
             async for parts in growing:
                 for place, part in parts:
@@ -119,19 +131,20 @@ class Generator:
         for task in waiting.values():
             self._count(task, None)
 
-    async def _one(self, task: GenerationTask, max_tokens: int) -> GeneratedText:
+    async def _one(self, task: GenerationTask, max_tokens: int, cache_salt: str) -> GeneratedText:
         try:
-            answer = await self._engine.generate(self._engine.prompt(task), self._request_id(), max_tokens)
+            prompt = self._engine.prompt(task)
+            answer = await self._engine.generate(prompt, self._request_id(), max_tokens, cache_salt)
         except InvalidRequest as error:
             return _not_asked(task, error)
         return self._judged(task, answer)
 
-    async def _parts(self, task: GenerationTask, max_tokens: int) -> AsyncGenerator[TextPart, None]:
+    async def _parts(self, task: GenerationTask, max_tokens: int, cache_salt: str) -> AsyncGenerator[TextPart, None]:
         sampling = Sampling(max_tokens=max_tokens, temperature=0.0)
         written, said = "", ""
         piece = Piece("", 0, 0, None)
         try:
-            growing = self._engine.stream(self._engine.prompt(task), self._request_id(), sampling)
+            growing = self._engine.stream(self._engine.prompt(task), self._request_id(), sampling, cache_salt)
             async with aclosing(growing):
                 async for piece in growing:
                     written += piece.text

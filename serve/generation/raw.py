@@ -25,9 +25,11 @@ class RawEngine(Protocol):
 
     def chat_prompt(self, messages: Sequence[dict[str, str]]) -> Prompt: ...
 
-    async def complete(self, prompt: Prompt, request_id: str, sampling: Sampling) -> Piece: ...
+    async def complete(self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = "") -> Piece: ...
 
-    def stream(self, prompt: Prompt, request_id: str, sampling: Sampling) -> AsyncGenerator[Piece, None]: ...
+    def stream(
+        self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = ""
+    ) -> AsyncGenerator[Piece, None]: ...
 
 
 class RawCompletions:
@@ -38,10 +40,12 @@ class RawCompletions:
         self._prefix = uuid.uuid4().hex[:8]
         self._numbers = itertools.count()
 
-    async def complete(self, requests: Sequence[RawRequest]) -> list[Piece]:
+    async def complete(self, requests: Sequence[RawRequest], cache_salt: str = "") -> list[Piece]:
         """Whole answers, in order. The first error, and the cancellation of the caller, drop every request."""
         running = [
-            asyncio.ensure_future(self._engine.complete(self._prompt(one), self._request_id(), one.sampling))
+            asyncio.ensure_future(
+                self._engine.complete(self._prompt(one), self._request_id(), one.sampling, cache_salt)
+            )
             for one in requests
         ]
         try:
@@ -52,10 +56,12 @@ class RawCompletions:
             await asyncio.gather(*running, return_exceptions=True)
 
     def stream(
-        self, requests: Sequence[RawRequest], deadline_s: float
+        self, requests: Sequence[RawRequest], deadline_s: float, cache_salt: str = ""
     ) -> AsyncGenerator[list[tuple[int, Piece]], None]:
         """(place of the request, what is new of its answer), until all have ended or `deadline_s` is over."""
-        sources = [self._engine.stream(self._prompt(one), self._request_id(), one.sampling) for one in requests]
+        sources = [
+            self._engine.stream(self._prompt(one), self._request_id(), one.sampling, cache_salt) for one in requests
+        ]
         return merged(sources, deadline_s)
 
     def _prompt(self, request: RawRequest) -> Prompt:

@@ -17,6 +17,7 @@ class EngineConfig(BaseModel):
     max_num_seqs: int = Field(64, ge=1)
     max_num_batched_tokens: int | None = Field(None, ge=64)
     kv_cache_gib: int = Field(1, ge=1)  # on a CPU
+    kv_block_size: int = Field(32, ge=16)  # tokens that the prefix cache shares at least; vLLM's own is 128 on a CPU
     gpu_memory_utilization: float = Field(0.9, gt=0.0, le=1.0)  # on a GPU
     threads: int = Field(1, ge=1)  # of the engine's arithmetic on a CPU
     enforce_eager: bool = True

@@ -8,16 +8,19 @@ from serve.generation.completion import FinishReason, Piece, Prompt, Sampling
 
 
 async def pieces(
-    engine: Any, prompt: Prompt, request_id: str, sampling: Sampling, final_only: bool
+    engine: Any, prompt: Prompt, request_id: str, sampling: Sampling, final_only: bool, cache_salt: str
 ) -> AsyncGenerator[Piece, None]:
     """The answer piece by piece, or whole in one. Closing the iterator, or cancelling who waits, drops the request.
 
+    Blocks of the prefix cache serve only requests of one `cache_salt`; "" is one like any other.
     Raises `InvalidRequest` for what vLLM refuses, such as a prompt that does not fit; `EngineDead`.
     """
     from vllm.exceptions import VLLMValidationError
     from vllm.v1.engine.exceptions import EngineDeadError
 
-    asked = prompt if isinstance(prompt, str) else {"prompt_token_ids": prompt}
+    asked: dict[str, Any] = {"prompt": prompt} if isinstance(prompt, str) else {"prompt_token_ids": prompt}
+    if cache_salt:
+        asked["cache_salt"] = cache_salt
     prompt_tokens = completion_tokens = 0
     try:
         async for output in engine.generate(asked, _parameters(sampling, final_only), request_id):

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from interest.errors import AttuneError, TooLarge, UnsupportedMedia
 from serve.metrics import REQUEST_SECONDS, REQUESTS
 from serve.routes.errors import envelope, route_template
+from serve.tenant import TENANT, tenant_of
 
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,200}")
 BODY_METHODS = ("POST", "PUT", "PATCH")
@@ -30,6 +31,7 @@ class RequestEnvelope:
         headers = dict(scope["headers"])
         exchange = _Exchange(scope, send, _request_id(headers) if self._request_id_header else None)
         body = _BoundedBody(receive, self._max_body_bytes)
+        TENANT.set(tenant_of(headers))  # of this request's own context
         try:
             refusal = self._refusal(scope["method"], headers)
             if refusal is None:

@@ -27,7 +27,8 @@ Objects = npt.NDArray[np.object_]
 class GeneratorStage:
     """Texts about items, {"task": JSON [B], "max_tokens": int64 [B]} -> {"text": JSON [B]}, null where time was short.
 
-    Or raw completions, {"completion": JSON [B]} -> {"answer": JSON [B]}. Both with "remaining_ms": float64 [B].
+    Or raw completions, {"completion": JSON [B]} -> {"answer": JSON [B]}. Both with "remaining_ms": float64 [B] and,
+    where callers are to be kept apart, "cache_salt": str [B], the same in all rows.
     """
 
     name = "generator"
@@ -55,7 +56,8 @@ class GeneratorStage:
         if self._generator is not None:
             tasks = _tasks(tensors)
             with _counted(len(tasks)):
-                texts = await self._generator.write(tasks, int(tensors["max_tokens"].max()), _deadline_s(tensors))
+                most = int(tensors["max_tokens"].max())
+                texts = await self._generator.write(tasks, most, _deadline_s(tensors), _salt(tensors))
         return {"text": packed(texts)}
 
     async def stream(self, tensors: Tensors) -> AsyncGenerator[Tensors, None]:
@@ -63,11 +65,11 @@ class GeneratorStage:
         if "completion" in tensors:
             asked = [msgspec.json.decode(body, type=RawRequest) for body in tensors["completion"]]
             growing: AsyncGenerator[Sequence[tuple[int, object]], None] = self._require_raw().stream(
-                asked, _deadline_s(tensors)
+                asked, _deadline_s(tensors), _salt(tensors)
             )
         elif self._generator is not None:
             asked_tasks, max_tokens = _tasks(tensors), int(tensors["max_tokens"].max())
-            growing = self._generator.stream(asked_tasks, max_tokens, _deadline_s(tensors))
+            growing = self._generator.stream(asked_tasks, max_tokens, _deadline_s(tensors), _salt(tensors))
         else:
             return
         with _counted(len(tensors["remaining_ms"])):
@@ -90,7 +92,7 @@ class GeneratorStage:
     async def _answers(self, tensors: Tensors) -> Objects:
         asked = [msgspec.json.decode(body, type=RawRequest) for body in tensors["completion"]]
         with _counted(len(asked)):
-            return packed(await self._require_raw().complete(asked))
+            return packed(await self._require_raw().complete(asked, _salt(tensors)))
 
     def _require_raw(self) -> RawCompletions:
         if self._raw is None:
@@ -123,6 +125,10 @@ def _tasks(tensors: Tensors) -> list[GenerationTask]:
 
 def _deadline_s(tensors: Tensors) -> float:
     return float(tensors["remaining_ms"].min()) / 1000
+
+
+def _salt(tensors: Tensors) -> str:
+    return str(tensors["cache_salt"][0]) if "cache_salt" in tensors else ""
 
 
 @contextmanager

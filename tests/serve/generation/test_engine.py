@@ -53,6 +53,12 @@ async def session():
     seen["stream"] = [len(parts) > 3, "".join(part.text for part in parts) == whole.text,
                       replace(parts[-1], text="") == replace(whole, text=""),
                       [part.completion_tokens for part in parts] == list(range(1, len(parts) + 1))]
+    seen["hits"] = []
+    for salt in ("mine", "mine", "yours", "", ""):
+        before = engine.stats()
+        await engine.generate(list(range(10, 110)), f"salted-{len(seen['hits'])}", 2, salt)
+        await asyncio.wait_for(until(lambda: engine.stats().prefix_queries >= before.prefix_queries + 100), 10)
+        seen["hits"].append(engine.stats().prefix_hits - before.prefix_hits)
     by_ids = engine.chat_prompt([{"role": "user", "content": "a"}, {"role": "user", "content": "b"}])
     seen["chat"] = by_ids
     cut = await engine.complete([5, 6, 7], "ids", Sampling(max_tokens=3, ignore_eos=True))
@@ -144,6 +150,7 @@ def test_the_engine_writes_streams_drops_cancelled_requests_and_admits_its_death
     assert seen["again"]
     assert "1024" in seen["long"]
     assert seen["stream"] == [True, True, True, True]
+    assert seen["hits"] == [0, 96, 0, 0, 96], "whole blocks of 32 tokens, and never another tenant's"
     assert seen["chat"] == "a\n\nb"
     assert seen["ids"] == [3, 3, "length"]
     assert seen["after_cancel"] == [0, 0]

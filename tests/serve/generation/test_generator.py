@@ -27,7 +27,9 @@ class ScriptedEngine:
     def prompt(self, task: GenerationTask) -> str:
         return build_prompt(task)
 
-    async def stream(self, prompt: Prompt, request_id: str, sampling: Sampling) -> AsyncGenerator[Piece, None]:
+    async def stream(
+        self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = ""
+    ) -> AsyncGenerator[Piece, None]:
         """The answer of `generate`, six characters at a time."""
         answer = await self.generate(prompt, request_id, sampling.max_tokens or 0)
         self.running.add(request_id)
@@ -40,7 +42,7 @@ class ScriptedEngine:
         finally:
             self.running.discard(request_id)
 
-    async def generate(self, prompt: Prompt, request_id: str, max_tokens: int) -> Completion:
+    async def generate(self, prompt: Prompt, request_id: str, max_tokens: int, cache_salt: str = "") -> Completion:
         self.running.add(request_id)
         self.seen.append(request_id)
         self.most_at_once = max(self.most_at_once, len(self.running))

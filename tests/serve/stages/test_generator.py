@@ -37,7 +37,7 @@ class FreeEngine:
     def prompt(self, task: GenerationTask) -> str:
         return task.item.title
 
-    async def generate(self, prompt: Prompt, request_id: str, max_tokens: int) -> Completion:
+    async def generate(self, prompt: Prompt, request_id: str, max_tokens: int, cache_salt: str = "") -> Completion:
         return Completion(SENTENCE, 10, 5, finished=True)
 
     def stats(self) -> EngineStats:
