@@ -105,6 +105,10 @@ class GenerationConfig(Settings):
     enabled: bool = True
     engine: EngineConfig = EngineConfig()
     max_tokens: int = Field(96, ge=1, le=1024)
+    max_texts: int = Field(400, ge=1)  # of one request: items times `candidates`
+    text_score_weight: float = Field(
+        0.1, ge=0
+    )  # of a text's score (0 to 1) in the order of a list, beside the item's own
     default_language: Literal["auto", "en", "zh"] = "auto"
     completion_timeout_ms: int = Field(600_000, ge=1)  # of the OpenAI routes, where the caller sets the length
 

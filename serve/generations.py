@@ -10,6 +10,7 @@ from interest.items import Item
 from serve.admission import Deadline
 from serve.config import GenerationConfig
 from serve.pipeline import Pipeline
+from serve.queries import check_texts
 from serve.schema import GeneratedContent, GeneratedItem, Generation, GenerationRequest
 from serve.streaming import Event, Token
 from serve.writer import REPLY_MARGIN_S, Interests, Written
@@ -64,6 +65,7 @@ class Generations:
     async def _asked(self, request: GenerationRequest) -> _Asked:
         if not self._config.enabled:
             raise NotReady("generation: switched off in this server's config (generation.enabled)")
+        check_texts(request.generate, len(request.item_ids), self._config.max_texts)
         deadline = Deadline(self._pipeline.timeout_s(request.timeout_ms))
         items = [self._known_item(item_id) for item_id in request.item_ids]
         reply_id, interests = await self._pipeline.user(request.user_id, len(items), deadline)

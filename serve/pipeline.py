@@ -32,6 +32,7 @@ from serve.schema import (
 )
 from serve.snapshots import packed
 from serve.startup import candidates_of
+from serve.text_order import text_order
 from serve.writer import ContentWriter, Interests, Written
 
 CATCH_UP_S, CATCH_UP_STEP_S = 1.0, 0.02  # how long, and how often asked, for an item that other replicas know already
@@ -164,7 +165,7 @@ class Pipeline:
         chosen = await self.choose(request, query)
         interests = chosen.served.ranking.interests
         written = await self.writer.written(request.generate, interests, chosen.items, chosen.deadline)
-        return self.answered(request, chosen, written)
+        return self.answered(request, *self.ordered(chosen, written))
 
     def query(self, request: RecommendationRequest) -> Query:
         """1: raises `InvalidRequest`."""
@@ -176,6 +177,19 @@ class Pipeline:
         served = await self._rank(query, request.strict_user, deadline)
         served, items = await self._items_of(served, request.count, deadline)
         return Chosen(query.reply_id, served, items[: request.count], deadline)
+
+    def ordered(self, chosen: Chosen, written: Written) -> tuple[Chosen, Written]:
+        """Both in the order that the scores of the texts make of them; as they are where no text was scored."""
+        weight = self._config.generation.text_score_weight
+        found = text_order(chosen.served.ranking, written.contents, weight)
+        if found is None:
+            return chosen, written
+        ranking, order = found
+        served = replace(chosen.served, ranking=ranking)
+        items = [chosen.items[place] for place in order]
+        return replace(chosen, served=served, items=items), replace(
+            written, contents=[written.contents[place] for place in order]
+        )
 
     def answered(self, request: RecommendationRequest, chosen: Chosen, written: Written) -> Answered:
         """6: the reply, with the path of its next page where there is one."""

@@ -14,7 +14,7 @@ from ranking.filters import compile_filter
 from serve.config import ServerConfig
 from serve.ranker import NO_HISTORY, Exploration, History, Query
 from serve.replies import new_id
-from serve.schema import Booster, HistoryEvent, RankingRequest, RankRequest, RecommendationRequest
+from serve.schema import Booster, Generate, HistoryEvent, RankingRequest, RankRequest, RecommendationRequest
 from serve.startup import candidates_of
 from serve.writes import MAX_AHEAD_S
 
@@ -29,6 +29,7 @@ class QueryMaker:
         self._evaluation = config.evaluation.enabled
         self._explore = config.exploration
         self._depth = min(config.paging.depth, candidates_of(config))
+        self._max_texts = config.generation.max_texts
         self._clock = clock
         self._domain_of: tuple[int, str] | None = None  # main domain of a version of the catalogue
 
@@ -39,6 +40,8 @@ class QueryMaker:
         excluded = len(request.exclude_ids)
         if excluded > self._limits.max_excluded:
             raise InvalidRequest(f"exclude_ids: {excluded} ids, at most {self._limits.max_excluded}", "exclude_ids")
+        if request.generate is not None:
+            check_texts(request.generate, request.count, self._max_texts)
         if request.filter:
             compile_filter(request.filter)
         domain = request.domain or self._main_domain(view)
@@ -144,6 +147,14 @@ class QueryMaker:
         if self._domain_of is None or self._domain_of[0] != view.version:
             self._domain_of = (view.version, view.main_domain())
         return self._domain_of[1]
+
+
+def check_texts(generate: Generate, items: int, most: int) -> None:
+    """Raises `InvalidRequest` for more texts of one request than `most`."""
+    texts = items * generate.candidates
+    if texts > most:
+        message = f"generate.candidates={generate.candidates}: {texts} texts for {items} items, at most {most}"
+        raise InvalidRequest(message, "generate.candidates")
 
 
 def leaves_traces(request: RankingRequest) -> bool:

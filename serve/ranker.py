@@ -4,7 +4,7 @@ import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
@@ -77,6 +77,7 @@ class Ranking:
     interests: tuple[tuple[str, str, float, bool], ...]  # (kind, name, weight, declared), heaviest first
     known: bool  # whether anything is known of the user, declarations included
     timings_ms: dict[str, float]
+    text: Doubles = field(default_factory=lambda: np.zeros(0))  # part of the first scores that their texts have added
 
     def only(self, kept: npt.NDArray[np.bool_]) -> "Ranking":
         """The ranking without the items whose place in `kept` is False."""

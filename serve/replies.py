@@ -5,9 +5,11 @@ import re
 import secrets
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from interest.items import Item
 from ranking.sources import SCORES
+from serve.generation.choosing import TextScore
 from serve.generation.generator import GeneratedText
 from serve.ranker import Ranking
 from serve.schema import ContentType, GeneratedContent, Include, Language, RecommendedItem, Usage
@@ -20,6 +22,8 @@ def recommended(
     parts = None
     if "scores" in include:
         parts = {name: float(v) for name, v in zip(SCORES, ranking.parts[place], strict=True) if not math.isnan(v)}
+        if place < len(ranking.text):
+            parts["text"] = float(ranking.text[place])
     return RecommendedItem(
         item_id=item.item_id,
         rank=rank,
@@ -32,9 +36,18 @@ def recommended(
     )
 
 
-def content(text: GeneratedText, content_type: ContentType, language: Language) -> GeneratedContent:
-    """A text with what it is."""
-    return GeneratedContent(text=text.text, source=text.source, content_type=content_type, language=language)
+def content(
+    text: GeneratedText, content_type: ContentType, language: Language, score: TextScore | None = None
+) -> GeneratedContent:
+    """A text with what it is, and how it did where several were written."""
+    return GeneratedContent(
+        text=text.text,
+        source=text.source,
+        content_type=content_type,
+        language=language,
+        score=None if score is None else score.total,
+        score_parts=None if score is None else asdict(score),
+    )
 
 
 def usage(texts: Sequence[GeneratedText | None]) -> Usage:

@@ -26,6 +26,7 @@ class Generate(Body):
     content_type: ContentType = "reason"
     language: Language | None = None  # None: the item's own
     max_tokens: int | None = Field(None, ge=1, le=1024)
+    candidates: int = Field(0, ge=0, le=8)  # texts written for each item, of which the best is shown; 0: one, unscored
 
 
 class Booster(Body):
@@ -96,6 +97,8 @@ class GeneratedContent(BaseModel):
     source: Literal["model", "template"]
     content_type: ContentType
     language: Language
+    score: float | None = None  # with `candidates`: how well it suits the reader, 0 to 1
+    score_parts: dict[str, float] | None = None  # similarity, coverage, grounded
 
 
 class RecommendedItem(BaseModel):

@@ -67,7 +67,7 @@ async def recommendation_events(pipeline: Pipeline, request: RecommendationReque
                 written = news
             else:
                 yield _said(ranked[news.place], news)
-    answered = pipeline.answered(request, chosen, written)
+    answered = pipeline.answered(request, *pipeline.ordered(chosen, written))
     for item in answered.reply.data:
         if item.generated is None:
             yield Event("item.done", item)

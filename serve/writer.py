@@ -14,6 +14,7 @@ from interest.errors import AttuneError
 from interest.items import Item
 from serve.admission import Deadline, in_time
 from serve.config import GenerationConfig
+from serve.generation.choosing import TextScore
 from serve.generation.generator import GeneratedText, TextPart
 from serve.generation.prompt import GenerationTask, ItemFacts, Language
 from serve.metrics import GENERATED, TOKENS, stage_timer
@@ -22,8 +23,10 @@ from serve.ranker import Stage
 from serve.replies import content, usage
 from serve.schema import Generate, GeneratedContent, Usage
 from serve.tenant import TENANT
+from serve.text_choice import TextChooser, variants
 
 REPLY_MARGIN_S = 0.02  # kept back for the way home
+CANDIDATES_SHARE = 0.8  # of the time left, for writing them: the rest is for reading them
 Interests = Sequence[tuple[str, str, float, bool]]  # (kind, name, weight, declared)
 
 
@@ -49,9 +52,10 @@ class TextNews:
 class ContentWriter:
     """Asks the generator stage; whatever goes wrong there, the caller gets None for the texts it did not get."""
 
-    def __init__(self, stage: Stage, streaming: Streaming, config: GenerationConfig) -> None:
+    def __init__(self, stage: Stage, streaming: Streaming, chooser: TextChooser, config: GenerationConfig) -> None:
         self._stage = stage
         self._streaming = streaming
+        self._chooser = chooser
         self._config = config
 
     async def written(
@@ -62,6 +66,8 @@ class ContentWriter:
             return Written([None] * len(items))
         start = time.perf_counter()
         texts: Sequence[GeneratedText | None] = [None] * len(items)
+        if items and self._config.enabled and generate.candidates:
+            return await self._best_written(generate, interests, items, deadline)
         if items and self._config.enabled:
             texts = await self.write(items, interests, generate, deadline.remaining_s())
         contents = [self._content(text, item, generate) for item, text in zip(items, texts, strict=True)]
@@ -70,7 +76,17 @@ class ContentWriter:
     async def writing(
         self, generate: Generate | None, interests: Interests, items: Sequence[Item], deadline: Deadline
     ) -> AsyncGenerator[TextNews | Written, None]:
-        """`written` as it goes: news of the texts, and what `written` would have given at the end."""
+        """`written` as it goes: news of the texts, and what `written` would have given at the end.
+
+        Of several candidates nobody can tell before the end which will be shown: they are told whole.
+        """
+        if generate is not None and generate.candidates:
+            written = await self.written(generate, interests, items, deadline)
+            for place, chosen in enumerate(written.contents):
+                if chosen is not None:
+                    yield TextNews(place, "", chosen)
+            yield written
+            return
         start = time.perf_counter()
         texts: list[GeneratedText | None] = [None] * len(items)
         contents: list[GeneratedContent | None] = [None] * len(items)
@@ -88,15 +104,34 @@ class ContentWriter:
         self, items: Sequence[Item], interests: Interests, generate: Generate, remaining_s: float
     ) -> list[GeneratedText | None]:
         """One text an item, None where there is none in time. Cancelling it stops the engine's work."""
+        return await self._texts(self._tasks(items, interests, generate), generate, remaining_s)
+
+    async def _best_written(
+        self, generate: Generate, interests: Interests, items: Sequence[Item], deadline: Deadline
+    ) -> Written:
+        """The best of `candidates` texts an item."""
+        start = time.perf_counter()
+        tasks = variants(self._tasks(items, interests, generate), generate.candidates)
+        texts = await self._texts(tasks, generate, CANDIDATES_SHARE * deadline.remaining_s())
+        choices = await self._chooser.choose(tasks, texts, generate.candidates, deadline)
+        contents = [
+            self._content(choice.text, item, generate, choice.score) if choice else None
+            for item, choice in zip(items, choices, strict=True)
+        ]
+        return _written(contents, texts, start)
+
+    async def _texts(
+        self, tasks: Sequence[GenerationTask], generate: Generate, remaining_s: float
+    ) -> list[GeneratedText | None]:
         budget_s = remaining_s - REPLY_MARGIN_S
         if budget_s <= 0:
-            return [None] * len(items)
+            return [None] * len(tasks)
         try:
             with stage_timer("generator"):
                 async with asyncio.timeout(remaining_s):
-                    answer = await self._stage(self._tensors(items, interests, generate, budget_s))
+                    answer = await self._stage(self._tensors(tasks, generate, budget_s))
         except (TimeoutError, AttuneError):
-            return [None] * len(items)
+            return [None] * len(tasks)
         texts = [msgspec.json.decode(body, type=GeneratedText | None) for body in answer["text"]]
         _count(texts)
         return texts
@@ -108,7 +143,7 @@ class ContentWriter:
         budget_s = deadline.remaining_s() - REPLY_MARGIN_S
         if budget_s <= 0:
             return
-        messages = self._streaming(self._tensors(items, interests, generate, budget_s))
+        messages = self._streaming(self._tensors(self._tasks(items, interests, generate), generate, budget_s))
         try:
             with stage_timer("generator"):
                 async with aclosing(in_time(messages, deadline)) as parts:
@@ -118,8 +153,7 @@ class ContentWriter:
         except (TimeoutError, AttuneError):
             return
 
-    def _tensors(self, items: Sequence[Item], interests: Interests, generate: Generate, budget_s: float) -> Tensors:
-        tasks = [self._task(item, interests, generate) for item in items]
+    def _tensors(self, tasks: Sequence[GenerationTask], generate: Generate, budget_s: float) -> Tensors:
         return {
             "task": np.array([msgspec.json.encode(task) for task in tasks], dtype=object),
             "max_tokens": np.full(len(tasks), generate.max_tokens or self._config.max_tokens, dtype=np.int64),
@@ -127,8 +161,10 @@ class ContentWriter:
             "cache_salt": np.full(len(tasks), TENANT.get(), dtype=object),
         }
 
-    def _content(self, text: GeneratedText | None, item: Item, generate: Generate) -> GeneratedContent | None:
-        return content(text, generate.content_type, self.language(item, generate)) if text else None
+    def _content(
+        self, text: GeneratedText | None, item: Item, generate: Generate, score: TextScore | None = None
+    ) -> GeneratedContent | None:
+        return content(text, generate.content_type, self.language(item, generate), score) if text else None
 
     def language(self, item: Item, generate: Generate) -> Language:
         """The language that the text about this item is written in."""
@@ -137,6 +173,9 @@ class ContentWriter:
         if self._config.default_language != "auto":
             return self._config.default_language
         return "zh" if item.language == "zh" else "en"
+
+    def _tasks(self, items: Sequence[Item], interests: Interests, generate: Generate) -> list[GenerationTask]:
+        return [self._task(item, interests, generate) for item in items]
 
     def _task(self, item: Item, interests: Interests, generate: Generate) -> GenerationTask:
         return GenerationTask(

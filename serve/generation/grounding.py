@@ -82,6 +82,11 @@ def check(
     return Verdict(_wrong_in_rest(text, rest, task, facts, closed, known_facets))
 
 
+def mentions(text: str, facet: str) -> bool:
+    """Whether `text` names the facet (case-folded), in any case and not inside a longer Latin word."""
+    return facet in text.casefold() and bool(re.search(_whole(facet), text, re.IGNORECASE))
+
+
 def _wrong_in_rest(
     text: str, rest: str, task: GenerationTask, facts: Facts, closed: bool, known_facets: frozenset[str]
 ) -> Reason | None:
@@ -104,7 +109,7 @@ def _wrong_in_rest(
     if not _finished(text, task.content_type):
         return Reason.UNFINISHED
     own = {name.casefold() for name in (*task.item.categories, *task.item.tags, *(name for name, _ in task.interests))}
-    if any(facet not in own and _names(plain, facet) for facet in known_facets):
+    if any(facet not in own and mentions(plain, facet) for facet in known_facets):
         return Reason.FACET
     if closed and not speaks_grammar(text, task):
         return Reason.FACET
@@ -127,10 +132,6 @@ def _whole(word: str) -> str:
     left = r"(?<![A-Za-z0-9])" if word[0].isascii() and word[0].isalnum() else ""
     right = r"(?![A-Za-z0-9])" if word[-1].isascii() and word[-1].isalnum() else ""
     return left + re.escape(word) + right
-
-
-def _names(text: str, facet: str) -> bool:
-    return facet in text.casefold() and bool(re.search(_whole(facet), text, re.IGNORECASE))
 
 
 def _numbers_known(plain: str, price: float | None) -> bool:

@@ -21,6 +21,7 @@ MAX_TAGS = 3
 MAX_MATCHES = 2
 MAX_LIKES = 2
 STYLES = 10
+VARIANT_STEP = 3  # styles from one variant to the next: neighbours are alike
 
 _LOOSE_QUOTES = re.compile(r"[\"“”„‟«»「」『』《》〈〉＂]+")
 _CJK = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
@@ -46,6 +47,7 @@ class GenerationTask:
     interests: tuple[tuple[str, float], ...] = ()
     content_type: ContentType = "reason"
     language: Language = "en"
+    variant: int = 0  # each number another sentence plan for the same facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,7 @@ class Facts:
     tags: tuple[str, ...]
     matches: tuple[str, ...]  # interests that the item has, in the item's spelling
     likes: tuple[str, ...]  # interests that the item has not
-    style: int  # 0 to STYLES - 1: which way of saying it, fixed by title and interests
+    style: int  # 0 to STYLES - 1: which way of saying it, fixed by title, interests and variant
 
 
 def facts_of(task: GenerationTask) -> Facts:
@@ -69,7 +71,7 @@ def facts_of(task: GenerationTask) -> Facts:
     matches = tuple(spelling[name.casefold()] for name in liked if name.casefold() in spelling)
     likes = tuple(name for name in liked if name.casefold() not in spelling)
     title = clean_title(task.item.title)
-    return Facts(title, categories, tags, matches[:MAX_MATCHES], likes[:MAX_LIKES], _style(title, liked))
+    return Facts(title, categories, tags, matches[:MAX_MATCHES], likes[:MAX_LIKES], _style(title, liked, task.variant))
 
 
 def build_prompt(task: GenerationTask) -> str:
@@ -151,9 +153,9 @@ def _listed(names: tuple[str, ...]) -> str:
     return ",".join(name if starts_cjk(name) else f" {name}" for name in names)
 
 
-def _style(title: str, interests: Sequence[str]) -> int:
+def _style(title: str, interests: Sequence[str], variant: int) -> int:
     digest = hashlib.blake2b("\x1f".join((title, *interests)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") % STYLES
+    return (int.from_bytes(digest, "big") + variant * VARIANT_STEP) % STYLES
 
 
 def _layout_hash() -> str:

@@ -13,6 +13,7 @@ from serve.admission import Deadline
 from serve.config import GenerationConfig
 from serve.generation.generator import GeneratedText
 from serve.schema import Generate
+from serve.text_choice import TextChooser
 from serve.writer import ContentWriter, Written
 
 
@@ -27,7 +28,9 @@ async def written(answer: asyncio.Future[Tensors], timeout_s: float) -> list[Gen
         return await answer
 
     items = [Item(item_id="a", title="A")]
-    return await ContentWriter(stage, silent, GenerationConfig()).write(items, (), Generate(), timeout_s)
+    return await ContentWriter(stage, silent, TextChooser(stage), GenerationConfig()).write(
+        items, (), Generate(), timeout_s
+    )
 
 
 async def test_an_engine_that_is_too_slow_leaves_no_text_and_its_work_is_stopped() -> None:
@@ -53,7 +56,7 @@ async def test_a_stream_that_hangs_ends_at_the_deadline_without_texts() -> None:
     async def nothing(tensors: Tensors) -> Tensors:
         raise AssertionError("not asked")
 
-    writer = ContentWriter(nothing, silent, GenerationConfig())
+    writer = ContentWriter(nothing, silent, TextChooser(nothing), GenerationConfig())
     news = writer.writing(Generate(), (), [Item(item_id="a", title="A")], Deadline(0.05))
     (last,) = [one async for one in news]
     assert isinstance(last, Written)

@@ -12,6 +12,13 @@ async def post(server: Any, path: str, **body: Any) -> dict[str, Any]:
     return told(await server.client.post(path, json=body))
 
 
+async def until_ready(server: Any) -> None:
+    """Until its warm-up, which asks every stage, has ended."""
+    async with asyncio.timeout(30):
+        while (await server.client.get("/ready")).status_code != 200:
+            await asyncio.sleep(0.02)
+
+
 async def get(server: Any, path: str) -> dict[str, Any]:
     """The same for a GET; `path` with its query."""
     return told(await server.client.get(path))

@@ -22,7 +22,7 @@ from serve.generation.grounding import check
 from serve.generation.prompt import QUOTES, GenerationTask, build_prompt, facts_of
 from serve.generation.untrusted import has_label
 from tests.serve.generation.injections import ATTACKS, SECRET, VICTIM, pieces
-from tests.serve.routes.calls import ids, post
+from tests.serve.routes.calls import ids, post, until_ready
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -37,6 +37,7 @@ USERS_AT_ONCE, TEXTS_AT_ONCE = 256, 100
 async def still(home: Any, module_server: Any) -> AsyncIterator[Any]:
     """A server whose clock stands still, so that two replies differ by what was planted between them alone."""
     async with type(module_server)(home.config(clock={"quantum_s": 1e9})) as running:
+        await until_ready(running)
         told = {"interests": [{"kind": "keyword", "name": SECRET}]}
         assert (await running.client.put(f"/v1/users/{VICTIM}/interests", json=told)).status_code == 200
         yield running
