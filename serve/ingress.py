@@ -35,6 +35,7 @@ from serve.routes.app import ASGIApp, create_app
 from serve.schema import Generate, RecommendationRequest
 from serve.startup import clock_of, model_versions
 from serve.store_commands import StoreClient
+from serve.telling import Telling
 from serve.text_choice import TextChooser
 from serve.users import Users
 from serve.writer import ContentWriter
@@ -109,7 +110,9 @@ class Ingress:
         popular = PopularItems(self._catalogue, self._popularity)
         interest = self._stages["interest"]
         chooser = TextChooser(self._stages["encoder"])
-        writer = ContentWriter(self._stages["generator"], self._streaming, chooser, config.generation)
+        writer = ContentWriter(
+            self._stages["generator"], self._streaming, chooser, Telling(self._catalogue), config.generation
+        )
         pipeline = Pipeline(config, self._stages, self._catalogue, popular, clock, versions, self._impressions, writer)
         return Api(
             pipeline=pipeline,

@@ -22,12 +22,13 @@ from serve.model import Streaming
 from serve.ranker import Stage
 from serve.replies import content, usage
 from serve.schema import Generate, GeneratedContent, Usage
+from serve.telling import Interest, Telling
 from serve.tenant import TENANT
 from serve.text_choice import TextChooser, variants
 
 REPLY_MARGIN_S = 0.02  # kept back for the way home
 CANDIDATES_SHARE = 0.8  # of the time left, for writing them: the rest is for reading them
-Interests = Sequence[tuple[str, str, float, bool]]  # (kind, name, weight, declared)
+Interests = Sequence[Interest]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +53,13 @@ class TextNews:
 class ContentWriter:
     """Asks the generator stage; whatever goes wrong there, the caller gets None for the texts it did not get."""
 
-    def __init__(self, stage: Stage, streaming: Streaming, chooser: TextChooser, config: GenerationConfig) -> None:
+    def __init__(
+        self, stage: Stage, streaming: Streaming, chooser: TextChooser, telling: Telling, config: GenerationConfig
+    ) -> None:
         self._stage = stage
         self._streaming = streaming
         self._chooser = chooser
+        self._telling = telling
         self._config = config
 
     async def written(
@@ -175,12 +179,13 @@ class ContentWriter:
         return "zh" if item.language == "zh" else "en"
 
     def _tasks(self, items: Sequence[Item], interests: Interests, generate: Generate) -> list[GenerationTask]:
-        return [self._task(item, interests, generate) for item in items]
+        told = self._telling.told(interests)
+        return [self._task(item, told, generate) for item in items]
 
-    def _task(self, item: Item, interests: Interests, generate: Generate) -> GenerationTask:
+    def _task(self, item: Item, told: tuple[tuple[str, float], ...], generate: Generate) -> GenerationTask:
         return GenerationTask(
             item=facts_for(item),
-            interests=tuple((name, weight) for _, name, weight, _ in interests),
+            interests=told,
             content_type=generate.content_type,
             language=self.language(item, generate),
         )

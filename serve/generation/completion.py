@@ -22,6 +22,8 @@ class Sampling:
     repetition_penalty: float = 1.0
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
+    json_schema: str = ""  # JSON: the answer is an object of this schema; at most one of this and `regex`
+    regex: str = ""  # the whole answer matches it
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ MAX_CATEGORIES = 2
 MAX_TAGS = 3
 MAX_MATCHES = 2
 MAX_LIKES = 2
+MAX_INTERESTS = 8  # the heaviest, which matches are looked for among: of more of them, fewer are the user's own
 STYLES = 10
 VARIANT_STEP = 3  # styles from one variant to the next: neighbours are alike
 
@@ -67,11 +68,11 @@ def facts_of(task: GenerationTask) -> Facts:
     categories = _facets(task.item.categories, MAX_CATEGORIES)
     tags = tuple(tag for tag in _facets(task.item.tags, MAX_TAGS + len(categories)) if tag not in categories)[:MAX_TAGS]
     spelling = {name.casefold(): name for name in (*tags, *categories)}
-    liked = _facets([name for name, weight in task.interests if weight > 0], MAX_MATCHES + MAX_LIKES)
-    matches = tuple(spelling[name.casefold()] for name in liked if name.casefold() in spelling)
-    likes = tuple(name for name in liked if name.casefold() not in spelling)
+    liked = _facets([name for name, weight in task.interests if weight > 0], MAX_INTERESTS)
+    matches = tuple(spelling[name.casefold()] for name in liked if name.casefold() in spelling)[:MAX_MATCHES]
+    likes = tuple(name for name in liked if name.casefold() not in spelling)[:MAX_LIKES]
     title = clean_title(task.item.title)
-    return Facts(title, categories, tags, matches[:MAX_MATCHES], likes[:MAX_LIKES], _style(title, liked, task.variant))
+    return Facts(title, categories, tags, matches, likes, _style(title, liked[: MAX_MATCHES + MAX_LIKES], task.variant))
 
 
 def build_prompt(task: GenerationTask) -> str:

@@ -36,7 +36,11 @@ async def pieces(
 
 def _parameters(sampling: Sampling, final_only: bool) -> Any:
     """Never a seed: on a CPU a seeded request with a chunked prompt ends the whole engine."""
-    from vllm.sampling_params import RequestOutputKind, SamplingParams
+    from vllm.sampling_params import RequestOutputKind, SamplingParams, StructuredOutputsParams
+
+    structure = None
+    if sampling.json_schema or sampling.regex:
+        structure = StructuredOutputsParams(json=sampling.json_schema or None, regex=sampling.regex or None)
 
     return SamplingParams(
         max_tokens=sampling.max_tokens,
@@ -50,6 +54,7 @@ def _parameters(sampling: Sampling, final_only: bool) -> Any:
         repetition_penalty=sampling.repetition_penalty,
         stop=list(sampling.stop),
         ignore_eos=sampling.ignore_eos,
+        structured_outputs=structure,
         output_kind=RequestOutputKind.FINAL_ONLY if final_only else RequestOutputKind.DELTA,
     )
 

@@ -34,6 +34,7 @@ def _arguments(config: EngineConfig, model: str) -> dict[str, Any]:
         "gpu_memory_utilization": config.gpu_memory_utilization,
         "enforce_eager": config.enforce_eager,
         "enable_prefix_caching": config.enable_prefix_caching,
+        "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},  # a model loops on spaces
         "disable_log_stats": True,  # vLLM's own loggers; ours is passed beside
     }
 

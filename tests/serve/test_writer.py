@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from interest.batch import Tensors
+from interest.catalogue import Catalogue
 from interest.items import Item
 from serve.admission import Deadline
 from serve.config import GenerationConfig
 from serve.generation.generator import GeneratedText
 from serve.schema import Generate
+from serve.telling import Telling
 from serve.text_choice import TextChooser
 from serve.writer import ContentWriter, Written
 
@@ -28,7 +30,7 @@ async def written(answer: asyncio.Future[Tensors], timeout_s: float) -> list[Gen
         return await answer
 
     items = [Item(item_id="a", title="A")]
-    return await ContentWriter(stage, silent, TextChooser(stage), GenerationConfig()).write(
+    return await ContentWriter(stage, silent, TextChooser(stage), Telling(Catalogue()), GenerationConfig()).write(
         items, (), Generate(), timeout_s
     )
 
@@ -56,7 +58,7 @@ async def test_a_stream_that_hangs_ends_at_the_deadline_without_texts() -> None:
     async def nothing(tensors: Tensors) -> Tensors:
         raise AssertionError("not asked")
 
-    writer = ContentWriter(nothing, silent, TextChooser(nothing), GenerationConfig())
+    writer = ContentWriter(nothing, silent, TextChooser(nothing), Telling(Catalogue()), GenerationConfig())
     news = writer.writing(Generate(), (), [Item(item_id="a", title="A")], Deadline(0.05))
     (last,) = [one async for one in news]
     assert isinstance(last, Written)

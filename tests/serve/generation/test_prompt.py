@@ -50,6 +50,18 @@ def test_matches_are_spelt_as_the_item_spells_them_and_keep_the_users_order() ->
     assert facts.likes == ("jazz",)
 
 
+def test_a_match_is_looked_for_among_the_heaviest_interests_beyond_those_that_would_be_told() -> None:
+    others = tuple((f"other {number}", 0.9) for number in range(6))
+    facts = facts_of(dataclasses.replace(TASK, interests=(*others, ("retro", 0.5))))
+    assert (facts.matches, facts.likes) == (("retro",), ("other 0", "other 1"))
+    assert (
+        facts_of(
+            dataclasses.replace(TASK, interests=(*others, *others[:2], ("x", 0.6), ("y", 0.6), ("retro", 0.5)))
+        ).matches
+        == ()
+    )
+
+
 def test_a_muted_interest_is_not_named() -> None:
     task = dataclasses.replace(TASK, interests=(("retro", 0.0), ("jazz", 0.4)))
     assert facts_of(task).matches == ()
