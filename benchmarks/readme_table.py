@@ -67,7 +67,7 @@ def quality_table(reports: Sequence[Report]) -> str:
                     _difference(own),
                 )
             )
-    return _markdown(rows)
+    return markdown(rows)
 
 
 def ablation_table(reports: Sequence[Report]) -> str:
@@ -79,7 +79,7 @@ def ablation_table(reports: Sequence[Report]) -> str:
         whole = next(method for method in task["methods"] if method["name"] == OWN)
         left = [_ndcg(_ablated(task).get(part)) for part in parts]
         rows.append((f"{data}, {task['task']}, {task['protocol']}", _ndcg(whole), *left))
-    return _markdown(rows)
+    return markdown(rows)
 
 
 def _ablated(task: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
@@ -104,7 +104,13 @@ def cold_table(reports: Sequence[Report]) -> str:
         items = report["cold_start"]["items"]
         label = f"{report['data']}, among {items['items']} items without events"
         rows.append(_cold_row(label, items["among cold items"], items["tiers"]))
-    return _markdown(rows)
+    return markdown(rows)
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> str:
+    """A table of these rows, the first of which is its head."""
+    lines = [_line(rows[0]), _line("---" for _ in rows[0]), *map(_line, rows[1:])]
+    return "\n".join(lines)
 
 
 def _cold_row(label: str, comparison: Mapping[str, Any], tiers: Mapping[str, int]) -> Sequence[str]:
@@ -127,11 +133,6 @@ def _ndcg(method: Mapping[str, Any] | None) -> str:
 def _difference(method: Mapping[str, Any]) -> str:
     mean, low, high = method["differences"][METRIC]
     return f"{mean:+.3f} ({low:+.3f} to {high:+.3f})"
-
-
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    lines = [_line(rows[0]), _line("---" for _ in rows[0]), *map(_line, rows[1:])]
-    return "\n".join(lines)
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -1,14 +1,17 @@
 """The OpenAI-compatible requests in types; null means the default, an unknown field is an error that names it."""
 
+import json
+from dataclasses import replace
 from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Discriminator, Field, StringConstraints, field_validator, model_validator
 
 from interest.errors import InvalidRequest
 from serve.generation.completion import Prompt, Sampling
 from serve.generation.raw import RawRequest
 from serve.schema import Body
 
+MAX_SCHEMA_CHARS = 20_000  # of a JSON schema: it is compiled to a grammar before the first token
 COMPLETION_TOKENS = 16  # of /v1/completions, where the caller does not say; as OpenAI has it
 StopText = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Model = Annotated[str, StringConstraints(min_length=1, max_length=512)]
@@ -112,14 +115,37 @@ class TextFormat(OpenAIBody):
     type: Literal["text"]
 
 
+class NamedSchema(OpenAIBody):
+    name: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    description: str = ""
+    strict: bool = True  # there is no other way here: a token outside of the schema cannot be chosen
+    json_schema: dict[str, Any] = Field(alias="schema")
+
+    @field_validator("json_schema")
+    @classmethod
+    def _small_enough(cls, schema: dict[str, Any]) -> dict[str, Any]:
+        size = len(json.dumps(schema))
+        if size > MAX_SCHEMA_CHARS:
+            raise ValueError(f"{size} characters, at most {MAX_SCHEMA_CHARS}")
+        return schema
+
+
+class SchemaFormat(OpenAIBody):
+    type: Literal["json_schema"]
+    json_schema: NamedSchema
+
+
 class ChatBody(SamplingBody):
     messages: list[Message] = Field(min_length=1, max_length=1000)
     max_completion_tokens: int | None = Field(None, ge=1)  # before `max_tokens`, which is its old name
-    response_format: TextFormat | None = None
+    response_format: Annotated[TextFormat | SchemaFormat, Discriminator("type")] | None = None
 
     def requests(self) -> list[RawRequest]:
         """One."""
         sampling = self.sampling(self.max_completion_tokens or self.max_tokens)
+        if isinstance(self.response_format, SchemaFormat):
+            schema = self.response_format.json_schema.json_schema
+            sampling = replace(sampling, json_schema=json.dumps(schema, ensure_ascii=False))
         return [RawRequest(messages=tuple(message.as_dict() for message in self.messages), sampling=sampling)]
 
 

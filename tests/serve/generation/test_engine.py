@@ -63,6 +63,16 @@ async def session():
     seen["chat"] = by_ids
     cut = await engine.complete([5, 6, 7], "ids", Sampling(max_tokens=3, ignore_eos=True))
     seen["ids"] = [cut.prompt_tokens, cut.completion_tokens, cut.finish_reason]
+    schema = {"type": "object", "properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"],
+              "additionalProperties": False}
+    said = await engine.complete("a", "schema", Sampling(temperature=0.0, json_schema=json.dumps(schema)))
+    seen["schema"] = json.loads(said.text)["a"] in ("x", "y")
+    said = await engine.complete("a", "regex", Sampling(temperature=0.0, regex="[ab]{3}c"))
+    seen["regex"] = len(said.text) == 4 and said.text.endswith("c")
+    try:
+        await engine.complete("a", "bad", Sampling(temperature=0.0, json_schema='{"type": "no such type"}'))
+    except InvalidRequest as error:
+        seen["bad schema"] = "refuses" in str(error)
     call = asyncio.ensure_future(asyncio.gather(*(engine.generate("a", f"endless-{n}", 900) for n in range(8))))
     await asyncio.wait_for(until(lambda: engine.stats().running == 8), 60)
     call.cancel()
@@ -152,6 +162,7 @@ def test_the_engine_writes_streams_drops_cancelled_requests_and_admits_its_death
     assert seen["stream"] == [True, True, True, True]
     assert seen["hits"] == [0, 96, 0, 0, 96], "whole blocks of 32 tokens, and never another tenant's"
     assert seen["chat"] == "a\n\nb"
+    assert (seen["schema"], seen["regex"], seen["bad schema"]) == (True, True, True)
     assert seen["ids"] == [3, 3, "length"]
     assert seen["after_cancel"] == [0, 0]
     assert seen["dead"] == "engine_dead"

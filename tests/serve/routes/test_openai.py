@@ -146,6 +146,24 @@ async def test_what_the_caller_says_of_sampling_reaches_the_engine(server: Any) 
     assert server.engine.sampled[-1] == Sampling(max_tokens=16)
 
 
+async def test_a_schema_for_the_answer_reaches_the_engine(server: Any) -> None:
+    schema = {"type": "object", "properties": {"a": {"enum": ["x", "雪"]}}, "required": ["a"]}
+    named = {"name": "answer", "strict": True, "schema": schema}
+    asked = {**TALK, "response_format": {"type": "json_schema", "json_schema": named}}
+    answer = await server.client.post(CHAT, json=asked)
+    assert answer.status_code == 200, answer.text
+    assert json.loads(server.engine.sampled[-1].json_schema) == schema
+    for plain in ({"type": "text"}, None):
+        await server.client.post(CHAT, json={**TALK, "response_format": plain})
+        assert server.engine.sampled[-1].json_schema == ""
+    for wrong in ({**named, "schema": {"x": "y" * 20_000}}, {"name": "answer"}, {**named, "more": 1}):
+        refused = await server.client.post(
+            CHAT, json={**TALK, "response_format": {"type": "json_schema", "json_schema": wrong}}
+        )
+        assert refused.status_code == 422
+        assert error_of(refused)["param"].startswith("response_format")
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "param"),
     [
