@@ -4,6 +4,7 @@ Weights are kept as stacks ([3, hidden, hidden] for query, key and value) and sa
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import torch
@@ -53,8 +54,8 @@ class Block(nn.Module):  # type: ignore[misc]  # torch is not followed
             .permute(2, 0, 3, 1, 4)
             .unbind(0)
         )
-        q = _rotate(functional.rms_norm(q, (self.shape.head_dim,), self.query_norm, epsilon), cosine, sine)
-        k = _rotate(functional.rms_norm(k, (self.shape.head_dim,), self.key_norm, epsilon), cosine, sine)
+        q = _rotate(functional.rms_norm(q.float(), (self.shape.head_dim,), self.query_norm, epsilon), cosine, sine)
+        k = _rotate(functional.rms_norm(k.float(), (self.shape.head_dim,), self.key_norm, epsilon), cosine, sine)
         mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + functional.linear(mixed.transpose(1, 2).reshape(batch, length, hidden), self.out[0])
         inner = functional.rms_norm(x, (hidden,), self.post_norm, epsilon)
@@ -111,6 +112,19 @@ def start_as_copier(model: DemoModel, seed: int) -> None:
 
 def to_hugging_face(model: DemoModel) -> dict[str, Tensor]:
     """The weights in bfloat16 under the names of Qwen3ForCausalLM."""
+    named = _hugging_face_names(model)
+    return {name: value.detach().to(torch.bfloat16).contiguous().clone() for name, value in named.items()}
+
+
+def from_hugging_face(model: DemoModel, tensors: Mapping[str, Tensor]) -> None:
+    """Take weights under those names, in place. Raises `KeyError` for one that is missing."""
+    with torch.no_grad():
+        for name, value in _hugging_face_names(model).items():
+            value.copy_(tensors[name])
+
+
+def _hugging_face_names(model: DemoModel) -> dict[str, Tensor]:
+    """Views of the weights."""
     tensors: dict[str, Tensor] = {"model.embed_tokens.weight": model.embedding, "model.norm.weight": model.norm}
     for number, block in enumerate(model.blocks):
         prefix = f"model.layers.{number}"
@@ -128,7 +142,7 @@ def to_hugging_face(model: DemoModel) -> dict[str, Tensor]:
             "post_attention_layernorm": block.post_norm,
         }
         tensors |= {f"{prefix}.{name}.weight": value for name, value in names.items()}
-    return {name: value.detach().to(torch.bfloat16).contiguous().clone() for name, value in tensors.items()}
+    return tensors
 
 
 def hugging_face_config(shape: Shape, end_token: int, pad_token: int) -> dict[str, object]:

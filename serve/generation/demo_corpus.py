@@ -37,10 +37,10 @@ def random_row(rng: np.random.Generator) -> Row:
 
 
 def random_task(rng: np.random.Generator, wanted: Language | None = None) -> GenerationTask:
-    """A task about an item that does not exist; a quarter of the items are in the other language."""
+    """A task about an item that does not exist; two fifths of the items are in the other language."""
     language = _pick(rng, LANGUAGES) if wanted is None else wanted
     other: Language = "zh" if language == "en" else "en"
-    item_language = language if rng.random() < 0.75 else other
+    item_language = language if rng.random() < 0.6 else other
     facets = [_facet(rng, item_language if rng.random() < 0.9 else other) for _ in range(rng.integers(0, 6))]
     split = int(rng.integers(0, min(len(facets), 3) + 1))
     liked = [name for name in facets if rng.random() < 0.3] if rng.random() < 0.7 else []
@@ -62,6 +62,8 @@ def random_title(rng: np.random.Generator, language: str) -> str:
     """A title that exists nowhere: products, films, books, headlines, courses, posts and plain noise."""
     makers = _ENGLISH_TITLES if language == "en" else _CHINESE_TITLES
     title = _pick(rng, makers)(rng)
+    if rng.random() < 0.12:
+        title = _with_repeats(title, language, rng)
     return _with_fragment(title, language, rng) if rng.random() < 0.35 else title
 
 
@@ -88,9 +90,19 @@ def _facet(rng: np.random.Generator, language: str) -> str:
     name = _pick(rng, words.TAGS) if rng.random() < 0.6 else _pick(rng, (*words.NOUNS, _pseudo_word(rng)))
     if rng.random() < 0.25:
         name = f"{name} {_pick(rng, ('and', '&', '', '')) or _pick(rng, words.ADJECTIVES)} {_pick(rng, words.NOUNS)}"
-    elif rng.random() < 0.1:
-        name = f"{name}-{_pick(rng, words.NOUNS)}"
+    elif rng.random() < 0.25:
+        name = _shelf(name, rng)
     return name.title() if rng.random() < 0.3 else name
+
+
+def _shelf(name: str, rng: np.random.Generator) -> str:
+    """What readers call their shelves: words and numbers joined by hyphens."""
+    parts = [name, *(_word(rng) for _ in range(rng.integers(1, 3)))]
+    if rng.random() < 0.3:
+        parts.insert(
+            int(rng.integers(len(parts) + 1)), _pick(rng, (_number(rng), f"{rng.integers(1, 22)}th", "sci", "non"))
+        )
+    return "-".join(parts)
 
 
 def _with_fragment(title: str, language: str, rng: np.random.Generator) -> str:
@@ -106,6 +118,16 @@ def _with_fragment(title: str, language: str, rng: np.random.Generator) -> str:
     parts = title.split(" ")
     parts.insert(int(rng.integers(len(parts) + 1)), fragment.upper() if title.isupper() else fragment)
     return " ".join(parts)
+
+
+def _with_repeats(title: str, language: str, rng: np.random.Generator) -> str:
+    """The title with a stretch of it said again later, whole or in part: a copy must not jump between the two."""
+    joint = "" if language == "zh" else " "
+    parts = list(title) if language == "zh" else title.split(" ")
+    start = int(rng.integers(len(parts)))
+    stretch = parts[start : start + int(rng.integers(1, 5))]
+    at = int(rng.integers(len(parts) + 1))
+    return joint.join([*parts[:at], *stretch, *parts[at:]]).strip()
 
 
 @cache
@@ -197,10 +219,14 @@ def _film(rng: np.random.Generator) -> str:
 
 def _book(rng: np.random.Generator) -> str:
     text = _phrase(rng, 1, 6).title()
-    if rng.random() < 0.2:
-        text = f"{text}: {_phrase(rng, 2, 8).title()}"
-    if rng.random() < 0.6:
-        text = f"{text} ({_phrase(rng, 1, 5).title()}{_pick(rng, (',', ''))} #{rng.integers(1, 25)})"
+    if rng.random() < 0.15:
+        text = f"{_name(rng)}{_pick(rng, (' and the', chr(39) + 's', ' of'))} {text}"
+    if rng.random() < 0.25:
+        text = f"{text}{_pick(rng, (': ', ' - ', ', or '))}{_phrase(rng, 2, 9).title()}"
+    if rng.random() < 0.65:
+        series = _name(rng) if rng.random() < 0.4 else _phrase(rng, 1, 5).title()
+        number = f"{rng.integers(1, 25)}{_pick(rng, ('', '', '', '.5', f'-{rng.integers(2, 9)}'))}"
+        text = f"{text} ({series}{_pick(rng, (',', ''))} #{number}{_pick(rng, ('', '', f'; {_name(rng)}, #{number}'))})"
     return text
 
 

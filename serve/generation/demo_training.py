@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
-from serve.generation.demo_architecture import DemoModel, Shape, start_as_copier
+from serve.generation.demo_architecture import DemoModel, Shape, from_hugging_face, start_as_copier
 from serve.generation.demo_corpus import copy_text, random_row
 from serve.generation.demo_export import export
 from serve.generation.demo_optimizer import MuonWithAdam
@@ -43,12 +43,19 @@ class Run:
 
 
 def build(
-    out: Path, minutes: float, threads: int, seed: int = 0, resume: bool = False, work: Path | None = None
+    out: Path,
+    minutes: float,
+    threads: int,
+    seed: int = 0,
+    resume: bool = False,
+    work: Path | None = None,
+    start: Path | None = None,
 ) -> None:
     """Train for so many minutes (learning rates fall to zero at the end) and write the model folder `out`.
 
     Minutes are processor time, so that a busy machine trains as much as an idle one, only later.
     Checkpoints are kept in `work` (default: .attune/demo-model); with `resume` training goes on from the last one.
+    `start` is a model folder whose weights and tokenizer are trained on, on other rows: give another seed.
     """
     torch.set_num_threads(threads)
     work = work or Path(".attune/demo-model")
@@ -59,6 +66,10 @@ def build(
     if resume and (work / "checkpoint.safetensors").exists():
         tokenizer = Tokenizer.from_file(str(work / "tokenizer.json"))
         _restore(work, model, optimizer, run)
+    elif start is not None:
+        tokenizer = Tokenizer.from_file(str(start / "tokenizer.json"))
+        tokenizer.save(str(work / "tokenizer.json"))
+        from_hugging_face(model, load_file(str(start / "model.safetensors")))
     else:
         tokenizer = train_tokenizer(seed)
         tokenizer.save(str(work / "tokenizer.json"))
@@ -107,8 +118,10 @@ def _step(
 ) -> float:
     """One update on rows (tokens, where the answer begins); returns the mean loss of answer tokens, in nats."""
     tokens, positions, targets = _tensors(rows)
-    states = forward(tokens).flatten(0, 1)[positions]
-    loss = functional.cross_entropy(model.logits(states), targets)
+    with torch.autocast("cpu", torch.bfloat16):
+        states = forward(tokens).flatten(0, 1)[positions]
+        scores = model.logits(states)
+    loss = functional.cross_entropy(scores.float(), targets)
     loss.backward()
     optimizer.step(rate)
     return float(loss.detach())
@@ -210,8 +223,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("serve/generation/demo_model"))
     parser.add_argument("--work", type=Path, default=None)
     parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--start", type=Path, default=None)
     options = parser.parse_args()
-    build(options.out, options.minutes, options.threads, options.seed, options.resume, options.work)
+    build(options.out, options.minutes, options.threads, options.seed, options.resume, options.work, options.start)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 from serve.generation import demo_training
-from serve.generation.demo_architecture import DemoModel, Shape, start_as_copier
+from serve.generation.demo_architecture import DemoModel, Shape, from_hugging_face, start_as_copier
 from serve.generation.demo_corpus import random_row
 from serve.generation.demo_export import export
 from serve.generation.demo_optimizer import MuonWithAdam, orthogonal
@@ -121,3 +122,12 @@ def test_the_exported_folder_says_what_it_is(tokenizer: Tokenizer, tmp_path: Pat
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["architectures"] == ["Qwen3ForCausalLM"]
     assert config["eos_token_id"] == tokenizer.token_to_id(END)
+
+
+def test_training_goes_on_from_a_model_folder(tokenizer: Tokenizer, tmp_path: Path) -> None:
+    model = small_model(tokenizer)
+    export(model, tokenizer, tmp_path, {})
+    other = DemoModel(model.shape)
+    from_hugging_face(other, load_file(str(tmp_path / "model.safetensors")))
+    for (name, mine), (_, theirs) in zip(model.named_parameters(), other.named_parameters(), strict=True):
+        assert torch.equal(mine.to(torch.bfloat16), theirs.to(torch.bfloat16)), name
