@@ -23,10 +23,16 @@ def changes(*tags: str, first: int = 1) -> list[ItemChange]:
     return [ItemChange(number, number, item.item_id, item, None, "") for number, item in enumerate(items, start=first)]
 
 
+def followed(catalogue: Catalogue) -> Telling:
+    telling = Telling(catalogue)
+    telling.follow()
+    return telling
+
+
 def test_what_every_item_bears_is_told_of_nobody_and_what_few_bear_comes_first() -> None:
     catalogue = Catalogue()
     catalogue.apply(changes("sea", "land", "land", "land"))
-    told = Telling(catalogue).told(WEIGHTS)
+    told = followed(catalogue).told(WEIGHTS)
     assert [name for name, _ in told] == ["unheard of", "sea", "books", "none"]
     assert [weight for _, weight in told] == pytest.approx([0.4, 0.5 * 0.75, 0.0, 0.0])
 
@@ -34,19 +40,21 @@ def test_what_every_item_bears_is_told_of_nobody_and_what_few_bear_comes_first()
 def test_a_declared_interest_keeps_its_weight() -> None:
     catalogue = Catalogue()
     catalogue.apply(changes("sea", "sea"))
-    assert Telling(catalogue).told([("category", "books", 1.0, True)]) == (("books", 1.0),)
+    assert followed(catalogue).told([("category", "books", 1.0, True)]) == (("books", 1.0),)
 
 
 def test_without_a_catalogue_weights_are_told_as_they_are() -> None:
-    assert Telling(Catalogue()).told(WEIGHTS) == tuple((name, weight) for _, name, weight, _ in WEIGHTS)
+    assert followed(Catalogue()).told(WEIGHTS) == tuple((name, weight) for _, name, weight, _ in WEIGHTS)
 
 
 def test_shares_are_counted_again_only_when_the_catalogue_has_grown_by_a_tenth() -> None:
     catalogue = Catalogue()
     catalogue.apply(changes(*["sea"] * 20))
-    telling = Telling(catalogue)
+    telling = followed(catalogue)
     assert dict(telling.told(WEIGHTS))["sea"] == 0.0
     catalogue.apply(changes("land", "land", first=21))
+    telling.follow()
     assert dict(telling.told(WEIGHTS))["sea"] == 0.0
     catalogue.apply(changes("land", first=23))
+    telling.follow()
     assert dict(telling.told(WEIGHTS))["sea"] == pytest.approx(0.5 * 3 / 23)

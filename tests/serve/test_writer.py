@@ -13,6 +13,9 @@ from interest.items import Item
 from serve.admission import Deadline
 from serve.config import GenerationConfig
 from serve.generation.generator import GeneratedText
+from serve.generation.grounding import Reason
+from serve.metrics import GENERATED
+from serve.ranker import Stage
 from serve.schema import Generate
 from serve.telling import Telling
 from serve.text_choice import TextChooser
@@ -25,14 +28,30 @@ async def silent(tensors: Tensors) -> AsyncGenerator[Tensors, None]:
     yield {}
 
 
+def writer_of(stage: Stage) -> ContentWriter:
+    return ContentWriter(stage, silent, TextChooser(stage), Telling(Catalogue()), GenerationConfig())
+
+
 async def written(answer: asyncio.Future[Tensors], timeout_s: float) -> list[GeneratedText | None]:
     async def stage(tensors: Tensors) -> Tensors:
         return await answer
 
     items = [Item(item_id="a", title="A")]
-    return await ContentWriter(stage, silent, TextChooser(stage), Telling(Catalogue()), GenerationConfig()).write(
-        items, (), Generate(), timeout_s
-    )
+    return await writer_of(stage).write(items, (), Generate(), timeout_s)
+
+
+async def test_each_text_is_counted_by_who_wrote_it_and_what_became_of_it() -> None:
+    texts = (GeneratedText("A.", "model", None, 10, 5), GeneratedText("B.", "template", Reason.TITLE, 10, 5), None)
+
+    async def stage(tensors: Tensors) -> Tensors:
+        return {"text": np.array([msgspec.json.encode(text) for text in texts], dtype=object)}
+
+    kinds = (("model", "pass"), ("template", "title"), ("none", "deadline"))
+    counters = [GENERATED.labels(*kind) for kind in kinds]
+    before = [counter._value.get() for counter in counters]
+    items = [Item(item_id=name, title=name) for name in "abc"]
+    await writer_of(stage).write(items, (), Generate(), 5.0)
+    assert [counter._value.get() for counter in counters] == [count + 1 for count in before]
 
 
 async def test_an_engine_that_is_too_slow_leaves_no_text_and_its_work_is_stopped() -> None:
@@ -58,8 +77,7 @@ async def test_a_stream_that_hangs_ends_at_the_deadline_without_texts() -> None:
     async def nothing(tensors: Tensors) -> Tensors:
         raise AssertionError("not asked")
 
-    writer = ContentWriter(nothing, silent, TextChooser(nothing), Telling(Catalogue()), GenerationConfig())
-    news = writer.writing(Generate(), (), [Item(item_id="a", title="A")], Deadline(0.05))
+    news = writer_of(nothing).writing(Generate(), (), [Item(item_id="a", title="A")], Deadline(0.05))
     (last,) = [one async for one in news]
     assert isinstance(last, Written)
     assert (last.contents, last.missing) == ([None], True)

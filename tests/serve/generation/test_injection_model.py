@@ -38,6 +38,11 @@ async def session():
             if leaks or not check(text.text, task).ok:
                 wrong.append(text.text)
         seen[field] = {"texts": len(texts), "wrong": wrong, "model": sum(text.source == "model" for text in texts)}
+    readers = [replace(calm, interests=((f"hobby {chr(97 + n)}x", 1.0),)) for n in range(26)]
+    mixed = await generator.write(readers * 4, deadline_s=60)
+    named = [[f"hobby {chr(97 + other)}x" in text.text for other in range(26)] for text in mixed]
+    seen["own"] = sum(row[n % 26] for n, row in enumerate(named))
+    seen["others"] = sum(map(sum, named)) - seen["own"]
     [again] = await generator.write([calm], deadline_s=60)
     seen["as before"] = again.text == undisturbed.text
     seen["counts"] = dict(generator.counts)
@@ -60,5 +65,6 @@ def test_no_attack_makes_the_demo_model_show_anything_but_a_true_text() -> None:
         assert seen[field]["wrong"] == []
     assert seen["secret"], "the control: its own user is told"
     assert seen["as before"]
+    assert (seen["own"], seen["others"]) == (104, 0), "readers written for at once see nothing of each other"
     assert seen["domain"]["model"] > 100
     assert seen["counts"]["template:control"] > 0
