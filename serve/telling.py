@@ -29,7 +29,7 @@ class Telling:
         return told(interests, bearers, items)
 
     def follow(self) -> None:
-        """Count again if that is due: about a tenth of a second for a hundred thousand items."""
+        """Count again if that is due: about 0.03 s for a hundred thousand items."""
         view = self._catalogue.view()
         _, items = self._counted
         if abs(len(view) - items) > REFRESHED_AT * items:

@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from interest.errors import InvalidRequest
 from serve.generation.completion import Completion, Piece, Prompt, Sampling
-from serve.generation.grounding import Reason, check
+from serve.generation.grounding import Reason, betrays_prompt, check
 from serve.generation.merge import merged
 from serve.generation.prompt import GenerationTask
 from serve.generation.templates import template_text
@@ -141,7 +141,7 @@ class Generator:
 
     async def _parts(self, task: GenerationTask, max_tokens: int, cache_salt: str) -> AsyncGenerator[TextPart, None]:
         sampling = Sampling(max_tokens=max_tokens, temperature=0.0)
-        written, said = "", ""
+        written, said, silent = "", "", False
         piece = Piece("", 0, 0, None)
         try:
             growing = self._engine.stream(self._engine.prompt(task), self._request_id(), sampling, cache_salt)
@@ -149,7 +149,9 @@ class Generator:
                 async for piece in growing:
                     written += piece.text
                     text = _tidy(written)
-                    if text != said:
+                    if betrays_prompt(text, task, closed=self._engine.own_layout):
+                        silent = True  # a template will take its place
+                    if text != said and not silent:
                         yield TextPart(delta=text[len(said) :])
                         said = text
         except InvalidRequest as error:

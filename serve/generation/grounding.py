@@ -82,6 +82,19 @@ def check(
     return Verdict(_wrong_in_rest(text, rest, task, facts, closed, known_facets))
 
 
+def betrays_prompt(text: str, task: GenerationTask, *, closed: bool) -> bool:
+    """Whether the beginning of a text holds lines of its prompt already: it can never pass, so nobody should see it.
+
+    A title that is still being written is not held against it.
+    """
+    opening, closing = QUOTES[task.language]
+    rest = text.replace(f"{opening}{facts_of(task).title}{closing}", " ")
+    unclosed = rest.count(opening) % 2 == 1 if opening == closing else rest.rfind(opening) > rest.rfind(closing)
+    if unclosed:
+        rest = rest[: rest.rfind(opening)]
+    return _has_control_character(rest) or _tells_prompt(rest, task, closed)
+
+
 def mentions(text: str, facet: str) -> bool:
     """Whether `text` names the facet (case-folded), in any case and not inside a longer Latin word."""
     return facet in text.casefold() and bool(re.search(_whole(facet), text, re.IGNORECASE))
@@ -96,7 +109,7 @@ def _wrong_in_rest(
     least, most = LENGTHS[task.content_type]
     if _MARKUP.search(plain):
         return Reason.MARKUP
-    if has_label(plain) or (not closed and repeats(plain, build_chat(task)[0]["content"])):
+    if _tells_prompt(plain, task, closed):
         return Reason.PROMPT
     if not _numbers_known(plain, task.item.price):
         return Reason.NUMBER
@@ -114,6 +127,10 @@ def _wrong_in_rest(
     if closed and not speaks_grammar(text, task):
         return Reason.FACET
     return None
+
+
+def _tells_prompt(rest: str, task: GenerationTask, closed: bool) -> bool:
+    return has_label(rest) or (not closed and repeats(rest, build_chat(task)[0]["content"]))
 
 
 def _has_control_character(text: str) -> bool:

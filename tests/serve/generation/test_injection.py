@@ -11,7 +11,7 @@ from interest.errors import InvalidRequest
 from serve.generation.completion import Completion
 from serve.generation.gate import Gate, control_tokens
 from serve.generation.generator import Generator
-from serve.generation.grounding import Reason, check
+from serve.generation.grounding import Reason, betrays_prompt, check
 from serve.generation.prompt import (
     CONTENT_TYPES,
     LANGUAGES,
@@ -106,6 +106,32 @@ async def test_what_a_model_says_that_obeys_an_attack_is_not_shown(
     for task, text in zip(every, texts, strict=True):
         assert text is not None
         assert (text.source, text.text) == ("template", template_text(task)), said[build_prompt(task)]
+
+
+@pytest.mark.parametrize("own_layout", [True, False])
+@pytest.mark.parametrize("disobedience", ["the whole prompt", "one line of it", "its rules"])
+async def test_a_stream_falls_silent_before_it_tells_the_prompt(disobedience: str, own_layout: bool) -> None:
+    every = list(tasks("title"))[::11]
+    said = {build_prompt(task): OBEDIENT[disobedience](task) for task in every}
+    engine = ScriptedEngine(lambda prompt: Completion(said[prompt], 40, 9, finished=True), own_layout)
+    told = [""] * len(every)
+    async for parts in Generator(engine).stream(every, deadline_s=60):
+        for place, part in parts:
+            told[place] += part.delta
+    for task, words in zip(every, told, strict=True):
+        rest = words.replace(_quoted(task), "")
+        assert not has_label(rest)
+        assert not any(line in rest for line in build_prompt(task).splitlines())
+        assert own_layout or len(rest) < 120, "of the rules no more than a few words"
+
+
+def test_a_title_that_is_being_written_is_no_prompt() -> None:
+    task = GenerationTask(item=replace(LAMP, title="match: likes: a lamp"))
+    text = template_text(task)
+    assert not any(betrays_prompt(text[:end], task, closed=False) for end in range(len(text) + 1))
+    assert betrays_prompt(f"{text} likes: x", task, closed=True)
+    assert betrays_prompt('Like "Solaris", likes: x', task, closed=True)
+    assert betrays_prompt("We\nthink", task, closed=True)
 
 
 def test_a_model_without_the_check_would_have_shown_it() -> None:
