@@ -151,8 +151,9 @@ def build_demo_model(
     seed: int = 0,
     resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint.")] = True,
     start: Annotated[Path | None, typer.Option(help="A model folder to train on, instead of from nothing.")] = None,
+    rate: Annotated[float, typer.Option(help="Highest share of the full learning rates.")] = 1.0,
 ) -> None:
     """Train the shipped language model again on sentences of our own grammar."""
     from serve.generation.demo_training import build
 
-    build(out, minutes, threads, seed, resume, start=start)
+    build(out, minutes, threads, seed, resume, start=start, rate=rate)

@@ -26,6 +26,7 @@ from serve.generation.prompt import PROMPT_VERSION
 from serve.generations import Generations
 from serve.impressions import ImpressionWriter
 from serve.model import Streaming
+from serve.oip.assembly import inference_server
 from serve.paging import Pages
 from serve.pipeline import Pipeline
 from serve.popular import PopularItems
@@ -89,6 +90,7 @@ class Ingress:
         for task in self._tasks:
             task.cancel()
         await self._api.evaluations.close()
+        await self._api.inference.close()
         await self._impressions.close()
         await self._api.pipeline.close()
         self._follower.stop()
@@ -114,6 +116,7 @@ class Ingress:
             self._stages["generator"], self._streaming, chooser, Telling(self._catalogue), config.generation
         )
         pipeline = Pipeline(config, self._stages, self._catalogue, popular, clock, versions, self._impressions, writer)
+        completions = Completions(self._stages["generator"], self._streaming, config.generation, config.limits)
         return Api(
             pipeline=pipeline,
             generations=Generations(config.generation, pipeline, self._catalogue, versions),
@@ -123,7 +126,10 @@ class Ingress:
             evaluations=Evaluations(
                 config.evaluation, config.limits, pipeline.answer, versions, store, self._reader, self._catalogue
             ),
-            completions=Completions(self._stages["generator"], self._streaming, config.generation, config.limits),
+            completions=completions,
+            inference=inference_server(
+                config, self._stages, self._catalogue, clock, pipeline, completions, package_version("attune")
+            ),
             embeddings=Embeddings(self._stages["encoder"], encoder, config.limits),
             reader=self._reader,
             catalogue=self._catalogue,

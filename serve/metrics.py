@@ -6,6 +6,7 @@ alone.
 """
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,10 @@ from prometheus_client import generate_latest as _generate_latest
 from prometheus_client import multiprocess as _multiprocess
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+_TRITON_TOTAL = re.compile(rb"\b(nv_inference_\w+?)_total\b")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+MODEL = ["model", "version"]
+ROWS = [*MODEL, "rows"]
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 REQUESTS = Counter("attune_requests_total", "HTTP requests by route and status.", ["route", "status"])
@@ -42,6 +46,25 @@ ENGINE_PREFIX_TOKENS = Gauge(
     ["found"],
     multiprocess_mode="livesum",
 )
+INFERENCE_SUCCESS = Counter("nv_inference_request_success", "Requests that a model answered.", MODEL)
+INFERENCE_FAILURE = Counter("nv_inference_request_failure", "Requests that it did not, by reason.", [*MODEL, "reason"])
+INFERENCE_COUNT = Counter("nv_inference_count", "Rows computed: a batch of n counts n.", MODEL)
+INFERENCE_EXECUTIONS = Counter("nv_inference_exec_count", "Batches computed.", MODEL)
+INFERENCE_PENDING = Gauge(
+    "nv_inference_pending_request_count", "Requests that wait or run.", MODEL, multiprocess_mode="livesum"
+)
+INFERENCE_US = {
+    part: Counter(f"nv_inference_{part}_duration_us", f"Microseconds, summed over requests: {part}.", MODEL)
+    for part in ("request", "queue", "compute_input", "compute_infer", "compute_output")
+}
+INFERENCE_LAST_MS = Gauge(
+    "attune_inference_last_unix_ms", "When a model last answered.", MODEL, multiprocess_mode="max"
+)
+INFERENCE_BATCHES = Counter("attune_inference_batches", "Batches by their rows.", ROWS)
+INFERENCE_BATCH_US = {
+    part: Counter(f"attune_inference_batch_{part}_us", f"Microseconds of batches by their rows: {part}.", ROWS)
+    for part in ("compute_input", "compute_infer", "compute_output")
+}
 FOLLOWED_SEQ = Gauge("attune_followed_seq", "Sequence number applied.", ["stage"], multiprocess_mode="livemin")
 
 
@@ -59,13 +82,28 @@ def stage_timer(stage: str) -> Iterator[None]:
 
 
 def render() -> bytes:
-    """The exposition text of every live process that shares this node's folder."""
+    """The exposition text of every live process that shares this node's folder.
+
+    Triton's names do not end in `_total`, which this library adds to those of all counters.
+    """
+    return _TRITON_TOTAL.sub(rb"\1", _generate_latest(_registry()))
+
+
+def samples(prefix: str) -> Iterator[tuple[str, dict[str, str], float]]:
+    """(name, labels, value) of the metrics whose names begin so, summed over the processes as `render` does."""
+    for family in _registry().collect():
+        if family.name.startswith(prefix):
+            for sample in family.samples:
+                yield sample.name.removesuffix("_total"), sample.labels, sample.value
+
+
+def _registry() -> CollectorRegistry:
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return _generate_latest(REGISTRY)
+        return REGISTRY
     _forget_the_dead(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
     registry = CollectorRegistry()
     _multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return _generate_latest(registry)
+    return registry
 
 
 def _forget_the_dead(folder: Path) -> None:

@@ -18,6 +18,7 @@ from serve.admission import Deadline
 from serve.config import ServerConfig
 from serve.impressions import impressions_of
 from serve.metrics import TIERS
+from serve.oip.statistics import ModelStatistics
 from serve.popular import PopularItems
 from serve.queries import QueryMaker, leaves_traces
 from serve.ranker import BatchRanker, Query, Ranking, Stage, StageFailed
@@ -103,6 +104,11 @@ class Pipeline:
             candidates_of(config),
             batching.max_batch_size,
             batching.max_in_flight,
+            {
+                "interest": ModelStatistics("interest", self._versions["interest"]),
+                "retriever": ModelStatistics("retriever", self._versions["index"]),
+                "reranker": ModelStatistics("reranker", self._versions["reranker"]),
+            },
         )
 
     async def close(self) -> None:

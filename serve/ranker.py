@@ -16,6 +16,7 @@ from ranking.batch import CandidateRequest, ListWishes, RankedBatch
 from ranking.boosting import Boosts
 from serve.batcher import Batcher
 from serve.metrics import BATCH_SIZE, stage_timer
+from serve.oip.statistics import Execution, Failure, ModelStatistics
 
 Stage = Callable[[Tensors], Awaitable[Tensors]]
 
@@ -105,8 +106,16 @@ class BatchRanker:
     """Coalesces concurrent queries and sends each batch through the three stages."""
 
     def __init__(
-        self, stages: Mapping[str, Stage], release: str, candidates: int, batch_size: int, in_flight: int
+        self,
+        stages: Mapping[str, Stage],
+        release: str,
+        candidates: int,
+        batch_size: int,
+        in_flight: int,
+        statistics: Mapping[str, ModelStatistics],
     ) -> None:
+        """`statistics`: of the three stages, which count every query as a request to each of them."""
+        self._statistics = statistics
         self._stages = stages
         self._release = release
         self._candidates = candidates
@@ -128,32 +137,36 @@ class BatchRanker:
         expires = max(query.expires for query in queries)
         marks = [time.perf_counter()]
         release = np.array([self._release], dtype=object)
-        found = await self._call("interest", {"release": release, **user_tensors(queries)}, marks, expires)
+        count = len(queries)
+        found = await self._call("interest", count, {"release": release, **user_tensors(queries)}, marks, expires)
         users = {name: array for name, array in found.items() if not name.startswith("reply_")}
         boosts = _boosts(queries).to_tensors()
         requests = {**_requests(queries, self._candidates).to_tensors(), **boosts}
-        candidates = await self._call("retriever", {"release": release, **users, **requests}, marks, expires)
+        candidates = await self._call("retriever", count, {"release": release, **users, **requests}, marks, expires)
         wanted = np.array([query.count for query in queries], dtype=np.int64)
         wishes = _wishes(queries).to_tensors()
         listed = {"release": release, **users, **candidates, **boosts, **wishes, "wanted": wanted}
-        ranked = await self._call("reranker", listed, marks, expires)
+        ranked = await self._call("reranker", count, listed, marks, expires)
         timings = {
             name: round(1000 * (after - before), 3)
             for name, (before, after) in zip(("interest", "retrieve", "rank"), pairwise(marks), strict=True)
         }
         return _split(queries, found, RankedBatch.from_tensors(ranked), timings)
 
-    async def _call(self, stage: str, tensors: Tensors, marks: list[float], expires: float) -> Tensors:
+    async def _call(self, stage: str, count: int, tensors: Tensors, marks: list[float], expires: float) -> Tensors:
         try:
             with stage_timer(stage):
                 async with asyncio.timeout(expires - time.perf_counter()):
                     answer = await self._stages[stage](tensors)
         except TimeoutError as error:
+            self._statistics[stage].failed(Failure.OTHER, count)
             raise StageFailed(stage, "no answer while anyone waited for it") from error
         except Exception as error:  # every kind of failure of a stage is one kind of failure to its callers
+            self._statistics[stage].failed(Failure.BACKEND, count)
             message = error.message if isinstance(error, AttuneError) else f"{type(error).__name__}: {error}"
             raise StageFailed(stage, message) from error
         marks.append(time.perf_counter())
+        self._statistics[stage].executed(Execution(count, count, 0.0, 0.0, marks[-1] - marks[-2], 0.0))
         return answer
 
 

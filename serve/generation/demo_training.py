@@ -50,12 +50,14 @@ def build(
     resume: bool = False,
     work: Path | None = None,
     start: Path | None = None,
+    rate: float = 1.0,
 ) -> None:
     """Train for so many minutes (learning rates fall to zero at the end) and write the model folder `out`.
 
     Minutes are processor time, so that a busy machine trains as much as an idle one, only later.
     Checkpoints are kept in `work` (default: .attune/demo-model); with `resume` training goes on from the last one.
     `start` is a model folder whose weights and tokenizer are trained on, on other rows: give another seed.
+    `rate` is the highest share of the full learning rates; well below 1 for a model that has been trained already.
     """
     torch.set_num_threads(threads)
     work = work or Path(".attune/demo-model")
@@ -77,12 +79,18 @@ def build(
         model = DemoModel(Shape(vocabulary=VOCABULARY))
         start_as_copier(model, seed)
         optimizer = MuonWithAdam(model)
-    _train(model, optimizer, tokenizer, run, minutes * 60.0, work)
+    _train(model, optimizer, tokenizer, run, minutes * 60.0, work, rate)
     export(model, tokenizer, out, {"seed": seed, "steps": run.step, "tokens": run.tokens, "loss": _recent(run.losses)})
 
 
 def _train(
-    model: DemoModel, optimizer: MuonWithAdam, tokenizer: Tokenizer, run: Run, budget_s: float, work: Path
+    model: DemoModel,
+    optimizer: MuonWithAdam,
+    tokenizer: Tokenizer,
+    run: Run,
+    budget_s: float,
+    work: Path,
+    rate: float,
 ) -> None:
     forward = torch.compile(model, dynamic=True)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
@@ -92,7 +100,7 @@ def _train(
         while run.elapsed_s < budget_s:
             for rows in _batches(tokenizer, run):
                 started = time.process_time()
-                loss = _step(model, forward, optimizer, rows, _rate(run, budget_s))
+                loss = _step(model, forward, optimizer, rows, rate * _rate(run, budget_s))
                 run.elapsed_s += (time.process_time() - started) / torch.get_num_threads()
                 run.step += 1
                 run.tokens += sum(len(row) for row, _ in rows)
@@ -224,8 +232,18 @@ def main() -> None:
     parser.add_argument("--work", type=Path, default=None)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--start", type=Path, default=None)
+    parser.add_argument("--rate", type=float, default=1.0)
     options = parser.parse_args()
-    build(options.out, options.minutes, options.threads, options.seed, options.resume, options.work, options.start)
+    build(
+        options.out,
+        options.minutes,
+        options.threads,
+        options.seed,
+        options.resume,
+        options.work,
+        options.start,
+        options.rate,
+    )
 
 
 if __name__ == "__main__":

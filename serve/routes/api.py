@@ -15,6 +15,7 @@ from serve.embeddings import Embeddings
 from serve.evaluations import Evaluations
 from serve.generations import Generations
 from serve.metrics import IN_FLIGHT
+from serve.oip.server import InferenceServer
 from serve.paging import Pages
 from serve.pipeline import Pipeline
 from serve.users import Users
@@ -41,6 +42,7 @@ class Api:
     evaluations: Evaluations
     completions: Completions
     embeddings: Embeddings
+    inference: InferenceServer
     reader: StoreReader
     catalogue: Catalogue
     permits: Permits

@@ -9,6 +9,7 @@ from serve.routes.envelope import RequestEnvelope
 from serve.routes.errors import install_error_handlers
 from serve.routes.evaluations import evaluations_router
 from serve.routes.native import native_router
+from serve.routes.oip import oip_router
 from serve.routes.openai import openai_router
 from serve.routes.ranking import ranking_router
 from serve.routes.rerank import rerank_router
@@ -20,6 +21,6 @@ def create_app(api: Api, request_id_header: bool = True) -> ASGIApp:
     """The whole HTTP surface over one `Api`; its OpenAPI document is served at /openapi.json."""
     app = FastAPI(title="Attune", version=api.version["attune"], docs_url="/docs", redoc_url=None)
     install_error_handlers(app)
-    for router in (native_router, ranking_router, evaluations_router, openai_router, rerank_router):
+    for router in (native_router, ranking_router, evaluations_router, openai_router, rerank_router, oip_router):
         app.include_router(router(api))
     return RequestEnvelope(CancelOnDisconnect(app), api.limits.max_body_bytes, request_id_header)

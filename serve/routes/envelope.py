@@ -33,7 +33,7 @@ class RequestEnvelope:
         body = _BoundedBody(receive, self._max_body_bytes)
         TENANT.set(tenant_of(headers))  # of this request's own context
         try:
-            refusal = self._refusal(scope["method"], headers)
+            refusal = self._refusal(scope["method"], headers, scope["path"].startswith("/v2/models/"))
             if refusal is None:
                 await self._app(scope, body.receive, exchange.send)
             else:
@@ -41,12 +41,13 @@ class RequestEnvelope:
         finally:
             exchange.count()
 
-    def _refusal(self, method: str, headers: dict[bytes, bytes]) -> AttuneError | None:
+    def _refusal(self, method: str, headers: dict[bytes, bytes], binary: bool) -> AttuneError | None:
+        """`binary`: a path whose bodies are more than JSON."""
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self._max_body_bytes:
             return TooLarge(f"body: {int(length)} bytes, at most {self._max_body_bytes}")
         media = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
-        if method in BODY_METHODS and media not in (b"", b"application/json"):
+        if method in BODY_METHODS and not binary and media not in (b"", b"application/json"):
             return UnsupportedMedia(f"Content-Type {media.decode('latin-1')!r}: application/json is expected")
         return None
 

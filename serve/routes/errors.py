@@ -31,14 +31,19 @@ def envelope(error: AttuneError, headers: Mapping[str, str] | None = None) -> Re
     """The reply for an error: its class gives status, type and code, its instance the message."""
     extra = dict(headers or {})
     if isinstance(error, Overloaded):
-        SHED.inc()
-        extra |= {
-            "Retry-After": str(math.ceil(error.retry_after_s)),
-            "retry-after-ms": str(math.ceil(1000 * error.retry_after_s)),
-            "x-should-retry": "true",
-        }
+        extra |= retry_headers(error)
     body = orjson.dumps(error_body(error))
     return Response(body, status_code=error.status, headers=extra, media_type="application/json")
+
+
+def retry_headers(error: Overloaded) -> dict[str, str]:
+    """When to come back; counts the refusal."""
+    SHED.inc()
+    return {
+        "Retry-After": str(math.ceil(error.retry_after_s)),
+        "retry-after-ms": str(math.ceil(1000 * error.retry_after_s)),
+        "x-should-retry": "true",
+    }
 
 
 def error_body(error: AttuneError) -> dict[str, dict[str, str | None]]:

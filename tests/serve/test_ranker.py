@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from interest.batch import Tensors
+from serve.oip.statistics import ModelStatistics
 from serve.ranker import BatchRanker, Query, StageFailed
 
 NOTHING = np.empty(0, dtype=np.int64)
@@ -42,7 +43,7 @@ class Stages:
 
 def ranker_over(stages: Stages, in_flight: int) -> BatchRanker:
     named = {name: stages(name) for name in ("interest", "retriever", "reranker")}
-    return BatchRanker(named, "1", 10, 8, in_flight)
+    return BatchRanker(named, "1", 10, 8, in_flight, {name: ModelStatistics(name, "1") for name in named})
 
 
 @pytest.mark.parametrize("stage", ["interest", "retriever", "reranker"])

@@ -1,0 +1,225 @@
+"""Triton's dynamic batching: requests of many callers become one batch of tensors, and each gets its rows back.
+
+An idle model is never kept waiting; while it is busy its next batch fills. `max_queue_delay_microseconds` is therefore
+not used: a delay with an idle model costs its callers latency and gains nothing that the busy time does not give.
+"""
+
+import asyncio
+import contextvars
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from interest.batch import Tensors
+from interest.errors import AttuneError
+from serve.oip.errors import QueueFull
+from serve.oip.model_config import DynamicBatching, QueuePolicy
+from serve.oip.statistics import Execution, Failure, ModelStatistics
+
+AGING_S = 1.0  # waiting so long is worth one priority level: low priorities are served late, not never
+Signature = tuple[tuple[str, str, tuple[int, ...]], ...]
+Execute = Callable[[Tensors], Awaitable[Tensors]]
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    tensors: Tensors
+    rows: int
+    level: int
+    since: float  # perf_counter seconds
+    future: asyncio.Future[Tensors]
+    signature: Signature
+    timer: asyncio.TimerHandle | None = None
+    late: bool = False  # its time in the queue is over, and its policy says to go on after all others
+
+
+class DynamicBatcher:
+    """The queue before one model. Errors: `QueueFull`, and whatever the model raises, each to its own caller.
+
+    When a batch fails, its requests are tried again one by one: one that is poisoned fails alone.
+    """
+
+    def __init__(
+        self,
+        execute: Execute,
+        max_batch_size: int,
+        settings: DynamicBatching,
+        statistics: ModelStatistics,
+        max_in_flight: int = 1,
+        max_queue_size: int = 1024,
+    ) -> None:
+        self._execute = execute
+        self._max_rows = max(max_batch_size, 1)
+        self._settings = settings
+        self._statistics = statistics
+        self._max_in_flight = max_in_flight
+        self._max_queue_size = max_queue_size
+        self._levels: dict[int, deque[_Waiting]] = {}  # by priority, each first come first served
+        self._running: set[asyncio.Task[None]] = set()
+        self._scheduled = False
+
+    @property
+    def waiting(self) -> int:
+        return sum(_alive(queue) for queue in self._levels.values())
+
+    async def submit(self, tensors: Tensors, rows: int, priority: int = 0, timeout_us: int = 0) -> Tensors:
+        """The outputs of these rows. Cancelling the caller drops the request unless it is being computed.
+
+        `priority`: 1 is the most urgent, 0 the model's default. `timeout_us`: in the queue, 0 for the model's default.
+        """
+        level = self._level(priority)
+        policy = self._settings.priority_queue_policy.get(level, self._settings.default_queue_policy)
+        queue = self._levels.setdefault(level, deque())
+        bound = policy.max_queue_size or self._max_queue_size
+        if _alive(queue) >= bound:
+            self._statistics.failed(Failure.REJECTED)
+            raise QueueFull("Exceeds maximum queue size", self._statistics.drain_s(bound))
+        loop = asyncio.get_running_loop()
+        one = _Waiting(tensors, rows, level, time.perf_counter(), loop.create_future(), _signature(tensors))
+        queue.append(one)
+        self._arm(one, policy, timeout_us)
+        self._schedule()
+        with self._statistics.pending():
+            try:
+                return await one.future
+            except asyncio.CancelledError:
+                self._statistics.failed(Failure.CANCELED)
+                raise
+            finally:
+                if one.timer is not None:
+                    one.timer.cancel()
+
+    async def close(self) -> None:
+        """Wait for the batches under way; what still waits is cancelled."""
+        for queue in self._levels.values():
+            while queue:
+                queue.popleft().future.cancel()
+        if self._running:
+            await asyncio.wait(self._running)
+
+    def _level(self, priority: int) -> int:
+        """Priorities beyond the model's levels count as its default, as Triton has it."""
+        levels = self._settings.priority_levels
+        return priority if 0 < priority <= levels else self._settings.default_priority_level
+
+    def _arm(self, one: _Waiting, policy: QueuePolicy, timeout_us: int) -> None:
+        own = timeout_us if policy.allow_timeout_override and timeout_us > 0 else policy.default_timeout_microseconds
+        if own:
+            loop = asyncio.get_running_loop()
+            one.timer = loop.call_later(own / 1e6, self._expired, one, policy, context=contextvars.Context())
+
+    def _expired(self, one: _Waiting, policy: QueuePolicy) -> None:
+        if one.future.done() or one not in self._levels[one.level]:
+            return
+        if policy.timeout_action == "DELAY":
+            one.late = True
+            return
+        self._levels[one.level].remove(one)
+        self._statistics.failed(Failure.REJECTED)
+        one.future.set_exception(QueueFull("Request timeout expired", self._statistics.drain_s(1)))
+
+    def _schedule(self) -> None:
+        # One turn of the loop later, so that everything that arrived in this turn travels together.
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._start_batches, context=contextvars.Context())
+
+    def _start_batches(self) -> None:
+        self._scheduled = False
+        while len(self._running) < self._max_in_flight and (batch := self._take()):
+            # In an empty context: in a caller's own, Ray Serve would cancel the batch when that caller leaves.
+            task = asyncio.get_running_loop().create_task(self._run(batch), context=contextvars.Context())
+            self._running.add(task)
+            task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._start_batches()
+
+    def _take(self) -> list[_Waiting]:
+        """The most urgent request and those that go with it, at most `max_batch_size` rows."""
+        ordered = self._in_order()
+        if not ordered:
+            return []
+        fitting = [one for one in ordered if one.signature == ordered[0].signature]
+        batch = _filled(fitting, self._max_rows)
+        preferred = [size for size in self._settings.preferred_batch_size if size <= _rows(batch)]
+        if preferred:
+            batch = _filled(batch, max(preferred)) or batch
+        taken = set(map(id, batch))
+        for level, queue in self._levels.items():
+            self._levels[level] = deque(one for one in queue if id(one) not in taken and not one.future.done())
+        return batch
+
+    def _in_order(self) -> list[_Waiting]:
+        now = time.perf_counter()
+        alive = [one for queue in self._levels.values() for one in queue if not one.future.done()]
+        return sorted(alive, key=lambda one: (one.late, one.level - (now - one.since) / AGING_S, one.since))
+
+    async def _run(self, batch: list[_Waiting]) -> None:
+        try:
+            await self._answered(batch)
+        except asyncio.CancelledError:
+            for one in batch:
+                one.future.cancel()
+            raise
+        except Exception as error:  # whatever it is, every caller of the batch must hear of it
+            if len(batch) > 1:
+                await asyncio.gather(*(self._run([one]) for one in batch if not one.future.done()))
+                return
+            self._statistics.failed(Failure.BACKEND)
+            if not batch[0].future.done():
+                batch[0].future.set_exception(error)
+
+    async def _answered(self, batch: Sequence[_Waiting]) -> None:
+        begun = time.perf_counter()
+        merged = _merged([one.tensors for one in batch])
+        sent = time.perf_counter()
+        outputs = await self._execute(merged)
+        back = time.perf_counter()
+        rows = _rows(batch)
+        for name, array in outputs.items():
+            if array.ndim == 0 or len(array) != rows:
+                raise AttuneError(f"output '{name}' has shape {list(array.shape)}: its first size must be {rows}")
+        start, answered = 0, 0
+        for one in batch:
+            if not one.future.done():
+                answered += 1
+                one.future.set_result({name: array[start : start + one.rows] for name, array in outputs.items()})
+            start += one.rows
+        queued = sum(begun - one.since for one in batch)
+        self._statistics.executed(
+            Execution(answered, rows, queued, sent - begun, back - sent, time.perf_counter() - back)
+        )
+
+
+def _filled(waiting: Sequence[_Waiting], rows: int) -> list[_Waiting]:
+    """The first of these that together have at most so many rows."""
+    batch: list[_Waiting] = []
+    for one in waiting:
+        if _rows(batch) + one.rows > rows and batch:
+            break
+        batch.append(one)
+    return batch
+
+
+def _rows(batch: Sequence[_Waiting]) -> int:
+    return sum(one.rows for one in batch)
+
+
+def _alive(queue: deque[_Waiting]) -> int:
+    return sum(not one.future.done() for one in queue)
+
+
+def _signature(tensors: Tensors) -> Signature:
+    """What must agree for tensors to be laid one after the other: names, dtypes, shapes beside the first size."""
+    return tuple(sorted((name, array.dtype.str, array.shape[1:]) for name, array in tensors.items()))
+
+
+def _merged(parts: Sequence[Tensors]) -> Tensors:
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

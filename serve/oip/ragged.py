@@ -1,0 +1,24 @@
+"""Between the stages' ragged arrays and rectangular ones: rows padded at the end, their true lengths beside."""
+
+import numpy as np
+
+from interest.batch import Longs, ragged_offsets
+from serve.oip.datatypes import Array
+from serve.oip.errors import InvalidInput
+
+
+def padded(values: Array, offsets: Longs, fill: object) -> Array:
+    """[batch, longest, ...] of values [n, ...] cut by offsets [batch + 1]."""
+    lengths = np.diff(offsets)
+    longest = int(lengths.max(initial=0))
+    table = np.full((len(lengths), longest, *values.shape[1:]), fill, dtype=values.dtype)
+    table[np.arange(longest) < lengths[:, None]] = values
+    return table
+
+
+def unpadded(name: str, table: Array, lengths: Longs) -> tuple[Array, Longs]:
+    """(values [n, ...], offsets [batch + 1]). Raises `InvalidInput` for lengths that the table does not have."""
+    longest = table.shape[1]
+    if lengths.min(initial=0) < 0 or lengths.max(initial=0) > longest:
+        raise InvalidInput(f"inference input '{name}': a length in {lengths.tolist()} is not 0 to {longest}")
+    return table[np.arange(longest) < lengths[:, None]], ragged_offsets(lengths)

@@ -1,0 +1,172 @@
+"""The Open Inference Protocol over HTTP: thin adapters onto `InferenceServer`, with Triton's error shape."""
+
+import zlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import aclosing
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from fastapi.routing import APIRoute
+from starlette.responses import StreamingResponse
+
+from interest.errors import AttuneError, Overloaded, TooLarge
+from serve.oip.errors import InvalidInput
+from serve.oip.json_codec import HEADER_LENGTH, read_request, write_response
+from serve.oip.server import generated_json, whole
+from serve.routes.api import Api
+from serve.routes.errors import retry_headers
+
+OCTETS = "application/octet-stream"
+STATUS = {422: 400, 429: 503, 408: 503}  # ours that Triton does not give
+
+
+class _OipRoute(APIRoute):
+    """Errors leave as `{"error": "text"}`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except AttuneError as error:
+                return refusal(error)
+
+        return answer
+
+
+def refusal(error: AttuneError) -> Response:
+    """Triton's error shape; an overload says when to come back."""
+    headers = retry_headers(error) if isinstance(error, Overloaded) else {}
+    body = orjson.dumps({"error": error.message})
+    return Response(body, STATUS.get(error.status, error.status), headers, media_type="application/json")
+
+
+def oip_router(api: Api) -> APIRouter:
+    """/v2 and everything below it."""
+    router = APIRouter(prefix="/v2", route_class=_OipRoute, tags=["Open Inference Protocol"])
+    server = api.inference
+
+    @router.get("")
+    async def server_metadata() -> Response:
+        return _json(server.server_metadata())
+
+    @router.get("/health/live")
+    async def live() -> Response:
+        return Response()
+
+    @router.get("/health/ready")
+    async def ready() -> Response:
+        return Response(status_code=200 if api.readiness.ready else 400)
+
+    @router.get("/models/stats")
+    async def all_statistics() -> Response:
+        return _json(server.statistics())
+
+    def versioned(path: str) -> tuple[str, str]:
+        return f"/models/{{model}}{path}", f"/models/{{model}}/versions/{{version}}{path}"
+
+    def get(path: str, answer: Callable[[str, str], Response]) -> None:
+        for template in versioned(path):
+
+            async def route(model: str, version: str = "") -> Response:
+                return answer(model, version)
+
+            router.add_api_route(template, route, methods=["GET"])
+
+    get("", lambda model, version: _json(server.model_metadata(model, version)))
+    get("/config", lambda model, version: _json(server.require(model, version).to_json()))
+    get("/stats", lambda model, version: _json(server.statistics(model, version)))
+    get("/ready", lambda model, version: Response(status_code=200 if server.require(model, version) else 400))
+
+    async def infer(request: Request, model: str, version: str = "") -> Response:
+        body = _decompressed(await request.body(), request.headers, api.limits.max_body_bytes)
+        asked = read_request(model, version, body, _header_length(request.headers))
+        with api.permits.hold():
+            answer = await server.infer(asked)
+        content, json_length = write_response(answer, asked)
+        if json_length is None:
+            return Response(content, media_type="application/json")
+        return Response(content, headers={HEADER_LENGTH: str(json_length)}, media_type=OCTETS)
+
+    async def generate(request: Request, model: str, version: str = "") -> Response:
+        asked = server.generate_request(model, version, {"stream": False, **_object(await request.body())})
+        with api.permits.hold():
+            answers = [answer async for answer in server.stream(asked)]
+        return _json(generated_json(whole(answers)))
+
+    async def generate_stream(request: Request, model: str, version: str = "") -> Response:
+        asked = server.generate_request(model, version, {"stream": True, **_object(await request.body())})
+
+        async def lines() -> AsyncIterator[bytes]:
+            try:
+                with api.permits.hold():
+                    async with aclosing(server.stream(asked)) as answers:
+                        async for answer in answers:
+                            yield b"data: " + orjson.dumps(generated_json(answer)) + b"\n\n"
+            except AttuneError as error:
+                yield b"data: " + orjson.dumps({"error": error.message}) + b"\n\n"
+
+        server.require(model, version)
+        return StreamingResponse(lines(), media_type="text/event-stream")
+
+    for path, route in (("/infer", infer), ("/generate", generate), ("/generate_stream", generate_stream)):
+        for template in versioned(path):
+            router.add_api_route(template, route, methods=["POST"])
+
+    @router.post("/repository/index")
+    async def index(request: Request) -> Response:
+        return _json(server.index(bool(_object(await request.body()).get("ready", False))))
+
+    @router.post("/repository/models/{model}/load")
+    async def load(model: str) -> Response:
+        server.load(model)
+        return Response()
+
+    @router.post("/repository/models/{model}/unload")
+    async def unload(model: str) -> Response:
+        server.unload(model)
+        return Response()
+
+    return router
+
+
+def _json(content: object) -> Response:
+    return Response(orjson.dumps(content), media_type="application/json")
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        found = orjson.loads(body or b"{}")
+    except orjson.JSONDecodeError as error:
+        raise InvalidInput(f"failed to parse the request JSON buffer: {error}") from error
+    if not isinstance(found, dict):
+        raise InvalidInput("the request is not a JSON object")
+    return found
+
+
+def _header_length(headers: Mapping[str, str]) -> int | None:
+    value = headers.get(HEADER_LENGTH)
+    if value is not None and not value.isdecimal():
+        raise InvalidInput(f"{HEADER_LENGTH}: {value!r} is no length")
+    return None if value is None else int(value)
+
+
+def _decompressed(body: bytes, headers: Mapping[str, str], limit: int) -> bytes:
+    """A body in gzip or deflate, as Triton's clients may send it; bounded as plain ones are."""
+    coding = headers.get("content-encoding", "identity")
+    if coding == "identity":
+        return body
+    if coding not in ("gzip", "deflate"):
+        raise InvalidInput(f"Content-Encoding {coding!r}: gzip or deflate is expected")
+    unpacker = zlib.decompressobj(47 if coding == "gzip" else 15)
+    try:
+        plain = unpacker.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise InvalidInput(f"the body is not {coding}: {error}") from error
+    if len(plain) > limit:
+        raise TooLarge(f"body: more than {limit} bytes")
+    if not unpacker.eof:
+        raise InvalidInput(f"the body is not {coding}: it ends too early")
+    return plain
