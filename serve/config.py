@@ -175,6 +175,7 @@ class HttpConfig(Settings):
     host: str = "127.0.0.1"
     port: int = Field(8000, ge=0, le=65535)
     request_timeout_s: float | None = Field(None, gt=0)  # Ray's own; a request's deadline is in `limits`
+    grpc_port: int = Field(0, ge=0, le=65535)  # of the Open Inference Protocol; 0: the next after `port`, or a free one
 
 
 def parse_config(raw: Any, source: str) -> ServerConfig:
@@ -202,8 +203,9 @@ def read_serve_config(path: Path) -> tuple[HttpConfig, dict[str, Any]]:
     applications = raw.get("applications") if isinstance(raw, dict) else None
     if not isinstance(applications, list) or len(applications) != 1:
         raise InvalidConfig(f"{path}: a Serve config with exactly one application is needed")
+    grpc = raw.get("grpc_options") or {}
     try:
-        http = HttpConfig.model_validate(raw.get("http_options") or {})
+        http = HttpConfig.model_validate({**(raw.get("http_options") or {}), "grpc_port": grpc.get("port", 0)})
     except ValidationError as error:
         raise InvalidConfig(f"{path}: http_options.{describe(error)}") from error
     return http, applications[0].get("args") or {}

@@ -16,6 +16,7 @@ from interest.errors import AttuneError, NotReady, Overloaded
 from serve.config import ServerConfig
 from serve.model import Streaming, StreamingModel
 from serve.ranker import Stage
+from serve.ray_grpc import GrpcCalls
 from serve.stages.factory import make_model
 
 if TYPE_CHECKING:
@@ -47,8 +48,8 @@ class StageReplica:
         await self._model.unload()
 
 
-class IngressReplica:
-    """The HTTP surface; the other deployments are reached through handles."""
+class IngressReplica(GrpcCalls):
+    """The HTTP and gRPC surface; the other deployments are reached through handles."""
 
     async def __init__(self, config: ServerConfig, **handles: DeploymentHandle) -> None:  # type: ignore[misc]
         from serve.ingress import Ingress  # the other replicas need none of its imports
@@ -56,6 +57,7 @@ class IngressReplica:
         stages = {name: stage_of(name, handle) for name, handle in handles.items()}
         self._ingress = Ingress(config, stages, streaming_of("generator", handles["generator"]))
         await self._ingress.start()
+        self.grpc_service = self._ingress.grpc_service()
 
     def __serve_build_asgi_app__(self) -> "ASGIApp":
         return self._ingress.asgi_app(request_id_header=False)  # Ray Serve adds the header itself

@@ -24,6 +24,7 @@ from serve.evaluations import Evaluations
 from serve.follower import Follower
 from serve.generation.prompt import PROMPT_VERSION
 from serve.generations import Generations
+from serve.grpc_service import GrpcService
 from serve.impressions import ImpressionWriter
 from serve.model import Streaming
 from serve.oip.assembly import inference_server
@@ -82,6 +83,10 @@ class Ingress:
     def asgi_app(self, request_id_header: bool = True) -> ASGIApp:
         """The HTTP surface; `request_id_header` False where somebody in front adds `X-Request-ID` to replies."""
         return create_app(self._api, request_id_header)
+
+    def grpc_service(self) -> GrpcService:
+        """The gRPC surface."""
+        return GrpcService(self._api)
 
     async def check_health(self) -> None:
         """An ingress is healthy while its loop turns: its stages have health checks of their own."""

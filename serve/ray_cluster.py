@@ -12,10 +12,12 @@ from typing import Any
 
 import ray
 import ray.serve
+from ray.serve.config import gRPCOptions
 
 from interest.errors import InvalidConfig
 from serve.app import APPLICATION, build_app
 from serve.config import HttpConfig, ServerConfig
+from serve.ray_grpc import SERVICER
 
 # Three things that Ray has no setting for: HAProxy's statistics and metrics listen on every interface, two headers let
 # a client switch off Ray's timeout and the cancellation on disconnect, and HAProxy 2.8 does not notice that a client
@@ -99,7 +101,11 @@ def running(config: ServerConfig, http: HttpConfig) -> Iterator[str]:
     os.environ.update(environment(folder, config.generation.engine.model))
     try:
         _start_ray()
-        ray.serve.start(proxy_location="HeadOnly", http_options=_http_options(http, port))
+        ray.serve.start(
+            proxy_location="HeadOnly",
+            http_options=_http_options(http, port),
+            grpc_options=gRPCOptions(port=_grpc_port(http, port), grpc_servicer_functions=[SERVICER]),
+        )
         ray.serve.run(application, name=APPLICATION, route_prefix="/")
         yield f"http://{http.host}:{port}"
     finally:
@@ -115,7 +121,19 @@ def running(config: ServerConfig, http: HttpConfig) -> Iterator[str]:
 
 def _http_options(http: HttpConfig, port: int) -> dict[str, Any]:
     """The caller's options with the port that was settled on."""
-    return {**http.model_dump(), "port": port}
+    return {**http.model_dump(exclude={"grpc_port"}), "port": port}
+
+
+def _grpc_port(http: HttpConfig, port: int) -> int:
+    """The port that was asked for, or else the one after HTTP's where that is free. Raises `InvalidConfig`."""
+    if http.grpc_port:
+        _require_free(http.host, http.grpc_port)
+        return http.grpc_port
+    try:
+        _require_free(http.host, port + 1)
+    except InvalidConfig:
+        return free_port()
+    return port + 1
 
 
 def _offline(model: str) -> dict[str, str]:

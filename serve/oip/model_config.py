@@ -170,6 +170,13 @@ class ModelConfig(Part):
     def to_json(self) -> dict[str, Any]:
         """As Triton answers it: without what is not set, but for the lists that clients look for."""
         raw = self.model_dump(mode="json", exclude_none=True)
+        for output in raw["output"]:
+            del output["optional"]  # a word for inputs
+        for warmup in raw["model_warmup"]:
+            for wanted in warmup["inputs"].values():  # one of several ways to fill it: only the chosen one is said
+                for kind in ("zero_data", "random_data"):
+                    if not wanted[kind]:
+                        del wanted[kind]
         if raw["parameters"] == {}:
             del raw["parameters"]
         return raw

@@ -19,6 +19,7 @@ class Cluster:
 
     url: str
     home: Any
+    grpc: str  # host:port
 
     def client(self) -> httpx.Client:
         """Each call may reach another ingress replica: connections are not kept."""
@@ -30,7 +31,7 @@ def cluster(trained_home: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """Starts once a session; every process it starts is ended with it."""
     import shutil
 
-    from serve.ray_cluster import running
+    from serve.ray_cluster import free_port, running
 
     folder = tmp_path_factory.mktemp("cluster") / "home"
     shutil.copytree(trained_home.folder, folder)
@@ -39,6 +40,7 @@ def cluster(trained_home: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
         name: {"num_cpus": 0.05, "num_replicas": 2 if name in TWICE else 1, "max_ongoing_requests": 64}
         for name in DEPLOYMENTS
     }
-    with running(home.config(deployments=deployments), HttpConfig(port=0)) as url:
+    grpc_port = free_port()
+    with running(home.config(deployments=deployments), HttpConfig(port=0, grpc_port=grpc_port)) as url:
         wait_until_ready(url)
-        yield Cluster(url, home)
+        yield Cluster(url, home, f"127.0.0.1:{grpc_port}")

@@ -1,0 +1,148 @@
+"""The Open Inference Protocol on the real cluster, asked by Triton's own clients; two replicas of every stage."""
+
+import warnings
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of gevent and of generated code
+    import grpc
+    import tritonclient.grpc as triton_grpc
+    import tritonclient.grpc.aio as triton_grpc_aio
+    import tritonclient.http as triton_http
+    import tritonclient.http.aio as triton_http_aio
+    from tritonclient.utils import InferenceServerException
+
+pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
+
+
+@pytest.fixture
+def http(cluster: Any) -> Iterator[Any]:
+    with triton_http.InferenceServerClient(cluster.url.removeprefix("http://"), network_timeout=60.0) as client:
+        yield client
+
+
+@pytest.fixture
+def remote(cluster: Any) -> Iterator[Any]:
+    with triton_grpc.InferenceServerClient(cluster.grpc) as client:
+        yield client
+
+
+def text_input(module: Any, *texts: str, **options: Any) -> Any:
+    wanted = module.InferInput("text", [len(texts), 1], "BYTES")
+    wanted.set_data_from_numpy(np.array([[text] for text in texts], dtype=object), **options)
+    return wanted
+
+
+@pytest.mark.parametrize("name", ["http", "remote"])
+def test_the_stock_clients_find_server_and_models(name: str, request: pytest.FixtureRequest) -> None:
+    client = request.getfixturevalue(name)
+    assert client.is_server_live()
+    assert client.is_server_ready()
+    assert client.is_model_ready("recommend")
+    as_json = {} if name == "http" else {"as_json": True}
+    assert client.get_server_metadata(**as_json)["name"] == "attune"
+    assert client.get_model_metadata("encoder", **as_json)["inputs"][0]["name"] == "text"
+    config = client.get_model_config("encoder", **as_json)
+    assert config.get("config", config)["max_batch_size"] == 64
+    index = client.get_model_repository_index(**as_json)
+    assert {one["name"] for one in (index if name == "http" else index["models"])} >= {"recommend", "generator"}
+    client.load_model("encoder")
+    with pytest.raises(InferenceServerException, match="the pipeline needs it"):
+        client.unload_model("encoder")
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_texts_are_encoded_alike_over_http_and_grpc(http: Any, remote: Any, binary: bool) -> None:
+    texts = ("red lamp", "红色挂灯")
+    wanted = [triton_http.InferRequestedOutput("embedding", binary_data=binary)]
+    over_http = http.infer("encoder", [text_input(triton_http, *texts, binary_data=binary)], outputs=wanted)
+    over_grpc = remote.infer("encoder", [text_input(triton_grpc, *texts)])
+    assert np.allclose(over_http.as_numpy("embedding"), over_grpc.as_numpy("embedding"), atol=1e-6)
+
+
+async def test_the_asynchronous_clients_get_the_same_lists(cluster: Any) -> None:
+    user = cluster.home.world.events[-1].user_id
+
+    def asked(module: Any) -> list[Any]:
+        users = module.InferInput("user_id", [1, 1], "BYTES")
+        users.set_data_from_numpy(np.array([[user]], dtype=object))
+        count = module.InferInput("count", [1, 1], "INT64")
+        count.set_data_from_numpy(np.array([[5]], dtype=np.int64))
+        return [users, count]
+
+    async with (
+        triton_http_aio.InferenceServerClient(cluster.url.removeprefix("http://")) as http,
+        triton_grpc_aio.InferenceServerClient(cluster.grpc) as remote,
+    ):
+        first = await http.infer("recommend", asked(triton_http))
+        second = await remote.infer("recommend", asked(triton_grpc))
+    native = cluster.client().post("/v1/recommendations", json={"user_id": user, "count": 5}).json()
+    ids = [item["item_id"] for item in native["data"]]
+    assert [one.decode() for one in first.as_numpy("item_id")[0]] == ids
+    assert [one.decode() for one in second.as_numpy("item_id")[0]] == ids
+
+
+def test_a_stream_gives_the_text_as_it_grows_and_outlives_an_error(remote: Any) -> None:
+    answers: list[tuple[Any, Any]] = []
+    remote.start_stream(lambda result, error: answers.append((result, error)))
+    prompt = triton_grpc.InferInput("text_input", [1], "BYTES")
+    prompt.set_data_from_numpy(np.array(["title:"], dtype=object))
+    most = triton_grpc.InferInput("max_tokens", [1], "INT32")
+    most.set_data_from_numpy(np.array([6], dtype=np.int32))
+    remote.async_stream_infer("nope", [prompt])
+    remote.async_stream_infer("generator", [prompt, most])
+    remote.stop_stream()
+    (_, error), *pieces = answers
+    assert "'nope' is not found" in str(error)
+    assert len(pieces) > 1
+    assert all(one.as_numpy("text_output") is not None for one, _ in pieces)
+
+
+@pytest.mark.parametrize(
+    ("code", "call"),
+    [
+        ("NOT_FOUND", lambda client: client.get_model_metadata("nope")),
+        ("NOT_FOUND", lambda client: client.infer("encoder", [text_input(triton_grpc, "a")], model_version="99")),
+        ("INVALID_ARGUMENT", lambda client: client.infer("encoder", [text_input(triton_grpc, *"a" * 65)])),
+        ("UNIMPLEMENTED", lambda client: client.get_system_shared_memory_status()),
+        ("UNIMPLEMENTED", lambda client: client.get_trace_settings()),
+        ("UNIMPLEMENTED", lambda client: client.get_log_settings()),
+    ],
+)
+def test_errors_carry_tritons_codes(remote: Any, code: str, call: Any) -> None:
+    with pytest.raises(InferenceServerException) as refused:
+        call(remote)
+    assert refused.value.status() == f"StatusCode.{code}"
+    assert refused.value.message()
+
+
+def test_what_does_not_fit_is_refused_over_http(http: Any) -> None:
+    for inputs, message in (
+        ([text_input(triton_http, *"a" * 65)], "batch-size must be <= 64"),
+        ([], "missing required input"),
+    ):
+        with pytest.raises(InferenceServerException, match=message) as refused:
+            http.infer("encoder", inputs)
+        assert refused.value.status() == "400"
+
+
+def test_a_deadline_of_the_callers_is_kept(remote: Any) -> None:
+    with pytest.raises(InferenceServerException, match="Deadline"):
+        remote.infer("encoder", [text_input(triton_grpc, "a")], client_timeout=0.0001)
+    assert grpc.StatusCode.DEADLINE_EXCEEDED.name == "DEADLINE_EXCEEDED"
+
+
+def test_counts_of_all_replicas_move_exactly_by_what_was_sent(http: Any, remote: Any) -> None:
+    def count() -> tuple[int, int]:
+        (found,) = http.get_inference_statistics("encoder")["model_stats"]
+        return found["inference_stats"]["success"]["count"], found["inference_count"]
+
+    requests, rows = count()
+    for _ in range(10):
+        http.infer("encoder", [text_input(triton_http, "a", "b")])
+        remote.infer("encoder", [text_input(triton_grpc, "c")])
+    assert count() == (requests + 20, rows + 30)
