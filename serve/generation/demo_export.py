@@ -25,7 +25,12 @@ another model.
 
 Every text is checked against the item's facts before it is shown; one that fails is replaced by a template sentence.
 
-Built by `attune demo-model build` (half an hour of one core).
+Built by `attune demo-model build` (35 minutes of one core), then trained on over harder titles and facets by
+`attune demo-model build --start FOLDER --seed 1 --minutes 24 --rate 0.35 --no-resume`.
+
+**How good**: of 1,000 real titles in each language, none used in training, 88.0 % of the English and 85.9 % of the
+Chinese texts pass the check (`python -m benchmarks.bench_demo_model`, benchmarks/results/demo_model.json); book titles
+with long shelves are the weak spot (about 69 %).
 """
 
 
