@@ -31,8 +31,8 @@ def remote(cluster: Any) -> Iterator[Any]:
         yield client
 
 
-def text_input(module: Any, *texts: str, **options: Any) -> Any:
-    wanted = module.InferInput("text", [len(texts), 1], "BYTES")
+def text_input(module: Any, *texts: str, name: str = "text", **options: Any) -> Any:
+    wanted = module.InferInput(name, [len(texts), 1], "BYTES")
     wanted.set_data_from_numpy(np.array([[text] for text in texts], dtype=object), **options)
     return wanted
 
@@ -137,12 +137,12 @@ def test_a_deadline_of_the_callers_is_kept(remote: Any) -> None:
 
 
 def test_counts_of_all_replicas_move_exactly_by_what_was_sent(http: Any, remote: Any) -> None:
-    def count() -> tuple[int, int]:
-        (found,) = http.get_inference_statistics("encoder")["model_stats"]
+    def count() -> tuple[int, int]:  # of a model that no caller of another test has left alone with a request
+        (found,) = http.get_inference_statistics("interest")["model_stats"]
         return found["inference_stats"]["success"]["count"], found["inference_count"]
 
     requests, rows = count()
     for _ in range(10):
-        http.infer("encoder", [text_input(triton_http, "a", "b")])
-        remote.infer("encoder", [text_input(triton_grpc, "c")])
+        http.infer("interest", [text_input(triton_http, "a", "b", name="user_id")])
+        remote.infer("interest", [text_input(triton_grpc, "c", name="user_id")])
     assert count() == (requests + 20, rows + 30)
