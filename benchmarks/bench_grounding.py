@@ -237,7 +237,10 @@ def title_pattern(task: GenerationTask) -> str:
     """Anything, the quoted title once, anything."""
     opening, closing = QUOTES[task.language]
     other = f"[^{opening}{closing}\\n]*"
-    return f"{other}{re.escape(f'{opening}{facts_of(task).title}{closing}')}{other}"
+    literal = re.escape(f"{opening}{facts_of(task).title}{closing}").replace(
+        "\\ ", " "
+    )  # xgrammar knows no such escape
+    return f"{other}{literal}{other}"
 
 
 def title_schema(task: GenerationTask) -> str:

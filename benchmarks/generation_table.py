@@ -87,7 +87,8 @@ def personal_rows(report: Report) -> list[Sequence[str]]:
 def _where(report: Report) -> str:
     machine = report["machine"]
     data = ", ".join(report["data"])
-    return f"of {report['model']} on {data} at commit {machine['commit']} on {machine['date']}, seed {report['seed']}"
+    when = f"at commit {machine['commit']} on {machine['date']}, load {machine['load_before']:.1f} before"
+    return f"of {report['model']} on {data} {when}, seed {report['seed']}"
 
 
 if __name__ == "__main__":

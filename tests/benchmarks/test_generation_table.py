@@ -7,7 +7,7 @@ import pytest
 from benchmarks.generation_table import END, START, updated
 from benchmarks.readme_table import README, RESULTS
 
-MACHINE = {"commit": "abc", "date": "2026-01-01"}
+MACHINE = {"commit": "abc", "date": "2026-01-01", "load_before": 0.5}
 ONE = {
     "texts": 1000,
     "grounded": 0.95,
