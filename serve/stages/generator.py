@@ -44,7 +44,8 @@ class GeneratorStage:
         if self._config.generation.enabled:
             await self._engine.start()
             known = frozenset() if self._engine.own_layout else await asyncio.to_thread(self._read_facets)
-            self._generator = Generator(self._engine, known_facets=known)
+            strict = self._config.generation.constrain_title
+            self._generator = Generator(self._engine, known_facets=known, constrain_title=strict)
             self._raw = RawCompletions(self._engine)
             self._reporting = asyncio.get_running_loop().create_task(self._report())
 
