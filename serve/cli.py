@@ -157,3 +157,20 @@ def build_demo_model(
     from serve.generation.demo_training import build
 
     build(out, minutes, threads, seed, resume, start=start, rate=rate)
+
+
+@demo_model.command("evaluate")
+def evaluate_demo_model(
+    model: Annotated[str, typer.Option(help='"demo", or a folder that `build` made.')] = "demo",
+    texts: int = 1000,
+    seed: int = 1,
+    threads: int = 1,
+    concurrency: int = 64,
+    constrain_title: Annotated[bool, typer.Option(help="The engine can write no other title.")] = False,
+    examples: Annotated[int, typer.Option(help="Texts to show.")] = 12,
+    json: Annotated[Path | None, typer.Option(help="Write the numbers here.")] = None,
+) -> None:
+    """Share of texts about a synthetic world that the model wrote and the check lets pass."""
+    from serve.generation.demo_report import evaluate
+
+    evaluate(console, model, texts, seed, threads, concurrency, constrain_title, examples, json)
