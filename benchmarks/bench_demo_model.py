@@ -20,13 +20,14 @@ import typer
 from rich.console import Console
 
 from benchmarks.bench_recommend import machine
+from benchmarks.demo_model_table import rows
+from benchmarks.readme_table import markdown
 from serve.generation.engine import GenerationEngine
 from serve.generation.generator import DEFAULT_MAX_TOKENS, GeneratedText, Generator
 from serve.generation.grounding import Reason
 from serve.generation.prompt import CONTENT_TYPES, LANGUAGES, GenerationTask, ItemFacts, Language
 from serve.generation.settings import EngineConfig
 
-RESULTS = Path("benchmarks/results/demo_model.json")
 DEADLINE_S = 3600.0
 MODES = {"free": False, "constrained": True}
 INTERESTS = ("travel", "chess", "jazz", "vintage", "garden", "旅行", "音乐", "科幻", "手工", "历史")
@@ -122,21 +123,6 @@ def groups(
     return rows
 
 
-def table(report: dict[str, Any]) -> str:
-    """The report in Markdown, free-running beside constrained."""
-    rows = {(row["language"], row["catalogue"], row["mode"]): row for row in report["by"]}
-    lines = [
-        "| titles | language | texts | exact title | false fact | strict | strict, title as a literal |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for language, catalogue in dict.fromkeys((row["language"], row["catalogue"]) for row in report["by"]):
-        free, held = (rows[language, catalogue, mode] for mode in MODES)
-        shares = [free["exact_title"], free["false_fact"], free["strict"], held["strict"]]
-        told = " | ".join(f"{share:.1%}" for share in shares)
-        lines.append(f"| {catalogue} | {language} | {free['texts']} | {told} |")
-    return "\n".join(lines)
-
-
 def main(
     data: Annotated[Path, typer.Option(help="Folder with the three catalogues.")],
     model: str = "demo",
@@ -144,7 +130,7 @@ def main(
     seed: int = 0,
     threads: int = 1,
     failures: Annotated[int, typer.Option(help="Refused texts to show.")] = 0,
-    output: Path = RESULTS,
+    output: Path = Path("benchmarks/results/demo_model.json"),
 ) -> None:
     """Write, check, print a table and the raw numbers."""
     console, where = Console(), machine()
@@ -160,7 +146,7 @@ def main(
         refused = [(task, text) for task, text in zip(every, texts, strict=True) if text and text.reason]
         for task, text in refused[:failures]:
             console.print(f"{mode} {text.reason}: {task.item.title} | {text.text}", markup=False, highlight=False)
-    console.print(table(report), markup=False, highlight=False)
+    console.print(markdown(rows(report)), markup=False, highlight=False)
     output.write_text(json.dumps(report, indent=1) + "\n")
     console.print(f"Written: {output}")
 
