@@ -14,6 +14,9 @@ SHELL := bash
 .SHELLFLAGS := -o pipefail -c
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
+# One thread each: on a busy machine those of OpenMP wait for each other, and small fits take ten times as long.
+check test test-slow: export OMP_NUM_THREADS := 1
+
 .PHONY: run test test-slow check format bench quality clean lock
 .DEFAULT_GOAL := run
 

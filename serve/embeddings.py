@@ -52,7 +52,7 @@ class Embeddings:
         deadline = Deadline(min(timeout_ms or limits.default_timeout_ms, limits.max_timeout_ms) / 1000)
         try:
             async with asyncio.timeout(deadline.remaining_s()):
-                return await self._encoded(texts)
+                return await encoded(self.stage, texts)
         except TimeoutError as error:
             raise DeadlineExceeded(f"{name}: no vectors within {1000 * deadline.timeout_s:.0f} ms") from error
 
@@ -64,10 +64,12 @@ class Embeddings:
         scores: Floats = embedded.vectors[:-1] @ embedded.vectors[-1]
         return Relevance(np.argsort(-scores, kind="stable").astype(np.int64), scores, embedded.tokens)
 
-    async def _encoded(self, texts: Sequence[str]) -> Embedded:
-        parts = []
-        for start in range(0, len(texts), ENCODED_AT_ONCE):
-            with stage_timer("encoder"):
-                parts.append(await self.stage({"text": np.array(texts[start : start + ENCODED_AT_ONCE], dtype=object)}))
-        tokens = sum(int(part["tokens"].sum()) for part in parts)
-        return Embedded(np.concatenate([part["embedding"] for part in parts]), tokens)
+
+async def encoded(stage: Stage, texts: Sequence[str]) -> Embedded:
+    """The texts in calls of bounded size, one after the other."""
+    parts = []
+    for start in range(0, len(texts), ENCODED_AT_ONCE):
+        with stage_timer("encoder"):
+            parts.append(await stage({"text": np.array(texts[start : start + ENCODED_AT_ONCE], dtype=object)}))
+    tokens = sum(int(part["tokens"].sum()) for part in parts)
+    return Embedded(np.concatenate([part["embedding"] for part in parts]), tokens)

@@ -38,17 +38,17 @@ class GrpcService:
         self._api = api
         self._server = api.inference
 
-    def server_live(self) -> Any:
+    def server_live(self, asked: Any) -> Any:
         return service_pb2.ServerLiveResponse(live=True)
 
-    def server_ready(self) -> Any:
+    def server_ready(self, asked: Any) -> Any:
         return service_pb2.ServerReadyResponse(ready=self._api.readiness.ready)
 
     def model_ready(self, asked: Any) -> Any:
         self._server.require(asked.name, asked.version)
         return service_pb2.ModelReadyResponse(ready=True)
 
-    def server_metadata(self) -> Any:
+    def server_metadata(self, asked: Any) -> Any:
         return service_pb2.ServerMetadataResponse(**self._server.server_metadata())
 
     def model_metadata(self, asked: Any) -> Any:
@@ -61,7 +61,7 @@ class GrpcService:
         return statistics_message(self._server.statistics(asked.name, asked.version))
 
     def repository_index(self, asked: Any) -> Any:
-        return service_pb2.RepositoryIndexResponse(models=self._server.index(asked.ready))
+        return service_pb2.RepositoryIndexResponse(models=self._server.index())
 
     def repository_load(self, asked: Any) -> Any:
         self._server.load(asked.model_name)

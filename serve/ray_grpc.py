@@ -1,7 +1,7 @@
 """The calls of `inference.GRPCInferenceService` as Ray Serve's gRPC proxy makes them: one method each, by its name."""
 
 import logging
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
 
@@ -29,10 +29,44 @@ def _told(grpc_context: RayServegRPCContext) -> Iterator[None]:
         raise
 
 
+def _call(answer: Callable[[GrpcService, Any], Any]) -> Any:
+    """A method that Ray Serve calls with the message."""
+
+    async def call(self: "GrpcCalls", request: Any, grpc_context: RayServegRPCContext) -> Any:
+        with _told(grpc_context):
+            return answer(self.grpc_service, request)
+
+    return call
+
+
+def _refused(name: str) -> Any:
+    """A call of the service that this server does not have."""
+    return _call(lambda service, _: service.unsupported(name))
+
+
 class GrpcCalls:
     """Mixed into the ingress replica, which gives `grpc_service`."""
 
     grpc_service: GrpcService
+
+    ServerLive = _call(GrpcService.server_live)
+    ServerReady = _call(GrpcService.server_ready)
+    ServerMetadata = _call(GrpcService.server_metadata)
+    ModelReady = _call(GrpcService.model_ready)
+    ModelMetadata = _call(GrpcService.model_metadata)
+    ModelConfig = _call(GrpcService.model_config)
+    ModelStatistics = _call(GrpcService.model_statistics)
+    RepositoryIndex = _call(GrpcService.repository_index)
+    RepositoryModelLoad = _call(GrpcService.repository_load)
+    RepositoryModelUnload = _call(GrpcService.repository_unload)
+    SystemSharedMemoryStatus = _refused("SystemSharedMemoryStatus")
+    SystemSharedMemoryRegister = _refused("SystemSharedMemoryRegister")
+    SystemSharedMemoryUnregister = _refused("SystemSharedMemoryUnregister")
+    CudaSharedMemoryStatus = _refused("CudaSharedMemoryStatus")
+    CudaSharedMemoryRegister = _refused("CudaSharedMemoryRegister")
+    CudaSharedMemoryUnregister = _refused("CudaSharedMemoryUnregister")
+    TraceSetting = _refused("TraceSetting")
+    LogSettings = _refused("LogSettings")
 
     async def ModelInfer(self, request: Any, grpc_context: RayServegRPCContext) -> Any:
         with _told(grpc_context):
@@ -42,75 +76,3 @@ class GrpcCalls:
         async with aclosing(self.grpc_service.model_stream_infer(request_stream)) as answers:
             async for answer in answers:
                 yield answer
-
-    async def ServerLive(self, request: Any, grpc_context: RayServegRPCContext) -> Any:
-        with _told(grpc_context):
-            return self.grpc_service.server_live()
-
-    async def ServerReady(self, request: Any, grpc_context: RayServegRPCContext) -> Any:
-        with _told(grpc_context):
-            return self.grpc_service.server_ready()
-
-    async def ModelReady(self, request: Any, grpc_context: RayServegRPCContext) -> Any:
-        with _told(grpc_context):
-            return self.grpc_service.model_ready(request)
-
-    async def ServerMetadata(self, request: Any, grpc_context: RayServegRPCContext) -> Any:
-        with _told(grpc_context):
-            return self.grpc_service.server_metadata()
-
-    async def ModelMetadata(self, request: Any, grpc_context: RayServegRPCContext) -> Any:
-        with _told(grpc_context):
-            return self.grpc_service.model_metadata(request)
-
-    async def ModelConfig(self, request: Any, grpc_context: RayServegRPCContext) -> Any:
-        with _told(grpc_context):
-            return self.grpc_service.model_config(request)
-
-    async def ModelStatistics(self, request: Any, grpc_context: RayServegRPCContext) -> Any:
-        with _told(grpc_context):
-            return self.grpc_service.model_statistics(request)
-
-    async def RepositoryIndex(self, request: Any, grpc_context: RayServegRPCContext) -> Any:
-        with _told(grpc_context):
-            return self.grpc_service.repository_index(request)
-
-    async def RepositoryModelLoad(self, request: Any, grpc_context: RayServegRPCContext) -> Any:
-        with _told(grpc_context):
-            return self.grpc_service.repository_load(request)
-
-    async def RepositoryModelUnload(self, request: Any, grpc_context: RayServegRPCContext) -> Any:
-        with _told(grpc_context):
-            return self.grpc_service.repository_unload(request)
-
-    async def SystemSharedMemoryStatus(self, request: Any, grpc_context: RayServegRPCContext) -> Any:
-        with _told(grpc_context):
-            return self.grpc_service.unsupported("SystemSharedMemoryStatus")
-
-    async def SystemSharedMemoryRegister(self, request: Any, grpc_context: RayServegRPCContext) -> Any:
-        with _told(grpc_context):
-            return self.grpc_service.unsupported("SystemSharedMemoryRegister")
-
-    async def SystemSharedMemoryUnregister(self, request: Any, grpc_context: RayServegRPCContext) -> Any:
-        with _told(grpc_context):
-            return self.grpc_service.unsupported("SystemSharedMemoryUnregister")
-
-    async def CudaSharedMemoryStatus(self, request: Any, grpc_context: RayServegRPCContext) -> Any:
-        with _told(grpc_context):
-            return self.grpc_service.unsupported("CudaSharedMemoryStatus")
-
-    async def CudaSharedMemoryRegister(self, request: Any, grpc_context: RayServegRPCContext) -> Any:
-        with _told(grpc_context):
-            return self.grpc_service.unsupported("CudaSharedMemoryRegister")
-
-    async def CudaSharedMemoryUnregister(self, request: Any, grpc_context: RayServegRPCContext) -> Any:
-        with _told(grpc_context):
-            return self.grpc_service.unsupported("CudaSharedMemoryUnregister")
-
-    async def TraceSetting(self, request: Any, grpc_context: RayServegRPCContext) -> Any:
-        with _told(grpc_context):
-            return self.grpc_service.unsupported("TraceSetting")
-
-    async def LogSettings(self, request: Any, grpc_context: RayServegRPCContext) -> Any:
-        with _told(grpc_context):
-            return self.grpc_service.unsupported("LogSettings")

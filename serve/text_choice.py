@@ -9,13 +9,11 @@ import numpy as np
 from interest.batch import Floats
 from interest.errors import AttuneError
 from serve.admission import Deadline
+from serve.embeddings import encoded
 from serve.generation.choosing import TextScore, best_of, profile_vector, scored, spoken
 from serve.generation.generator import GeneratedText
 from serve.generation.prompt import GenerationTask
-from serve.metrics import stage_timer
 from serve.ranker import Stage
-
-ENCODED_AT_ONCE = 64  # texts: the encoder's one thread is for new items, too
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +69,8 @@ class TextChooser:
 
     async def _encoded(self, texts: Sequence[str], deadline: Deadline) -> Floats:
         """Unit rows [n, E]; [n, 1] zeros when they do not come in time."""
-        parts = []
         try:
             async with asyncio.timeout(deadline.remaining_s()):
-                for start in range(0, len(texts), ENCODED_AT_ONCE):
-                    with stage_timer("encoder"):
-                        some = np.array(texts[start : start + ENCODED_AT_ONCE], dtype=object)
-                        parts.append((await self._encoder({"text": some}))["embedding"])
+                return (await encoded(self._encoder, texts)).vectors
         except (TimeoutError, AttuneError):
             return np.zeros((len(texts), 1), dtype=np.float32)
-        return np.concatenate(parts)

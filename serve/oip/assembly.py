@@ -52,7 +52,8 @@ def inference_server(
     if config.generation.enabled:
         models["generator"] = GeneratorModel(completions)
     served = {name: (_version(release, name), model) for name, model in models.items()}
-    return InferenceServer("attune", version, served, config.batching.max_in_flight)
+    timeout_s = config.limits.max_timeout_ms / 1000
+    return InferenceServer("attune", version, served, config.batching.max_in_flight, timeout_s)
 
 
 def _version(release: Release, name: str) -> str:

@@ -15,10 +15,12 @@ import numpy as np
 
 from interest.batch import Tensors
 from interest.errors import AttuneError
+from serve.batcher import BatchRunner
 from serve.oip.errors import QueueFull
 from serve.oip.model_config import DynamicBatching, QueuePolicy
 from serve.oip.statistics import Execution, Failure, ModelStatistics
 
+NOT_THE_REQUESTS = (408, 429, 503)  # statuses of errors that no request is to blame for
 AGING_S = 1.0  # waiting so long is worth one priority level: low priorities are served late, not never
 Signature = tuple[tuple[str, str, tuple[int, ...]], ...]
 Execute = Callable[[Tensors], Awaitable[Tensors]]
@@ -36,10 +38,11 @@ class _Waiting:
     late: bool = False  # its time in the queue is over, and its policy says to go on after all others
 
 
-class DynamicBatcher:
+class DynamicBatcher(BatchRunner[_Waiting]):
     """The queue before one model. Errors: `QueueFull`, and whatever the model raises, each to its own caller.
 
-    When a batch fails, its requests are tried again one by one: one that is poisoned fails alone.
+    When a batch fails, its requests are tried again one by one: one that is poisoned fails alone. Not so when nothing
+    in the requests can be at fault, because the model is away or overloaded.
     """
 
     def __init__(
@@ -51,15 +54,13 @@ class DynamicBatcher:
         max_in_flight: int = 1,
         max_queue_size: int = 1024,
     ) -> None:
+        super().__init__(max_in_flight)
         self._execute = execute
         self._max_rows = max(max_batch_size, 1)
         self._settings = settings
         self._statistics = statistics
-        self._max_in_flight = max_in_flight
         self._max_queue_size = max_queue_size
         self._levels: dict[int, deque[_Waiting]] = {}  # by priority, each first come first served
-        self._running: set[asyncio.Task[None]] = set()
-        self._scheduled = False
 
     @property
     def waiting(self) -> int:
@@ -97,8 +98,7 @@ class DynamicBatcher:
         for queue in self._levels.values():
             while queue:
                 queue.popleft().future.cancel()
-        if self._running:
-            await asyncio.wait(self._running)
+        await self._ended()
 
     def _level(self, priority: int) -> int:
         """Priorities beyond the model's levels count as its default, as Triton has it."""
@@ -120,24 +120,6 @@ class DynamicBatcher:
         self._levels[one.level].remove(one)
         self._statistics.failed(Failure.REJECTED)
         one.future.set_exception(QueueFull("Request timeout expired", self._statistics.drain_s(1)))
-
-    def _schedule(self) -> None:
-        # One turn of the loop later, so that everything that arrived in this turn travels together.
-        if not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._start_batches, context=contextvars.Context())
-
-    def _start_batches(self) -> None:
-        self._scheduled = False
-        while len(self._running) < self._max_in_flight and (batch := self._take()):
-            # In an empty context: in a caller's own, Ray Serve would cancel the batch when that caller leaves.
-            task = asyncio.get_running_loop().create_task(self._run(batch), context=contextvars.Context())
-            self._running.add(task)
-            task.add_done_callback(self._finished)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
-        self._start_batches()
 
     def _take(self) -> list[_Waiting]:
         """The most urgent request and those that go with it, at most `max_batch_size` rows."""
@@ -167,12 +149,13 @@ class DynamicBatcher:
                 one.future.cancel()
             raise
         except Exception as error:  # whatever it is, every caller of the batch must hear of it
-            if len(batch) > 1:
-                await asyncio.gather(*(self._run([one]) for one in batch if not one.future.done()))
+            waiting = [one for one in batch if not one.future.done()]
+            if len(batch) > 1 and not (isinstance(error, AttuneError) and error.status in NOT_THE_REQUESTS):
+                await asyncio.gather(*(self._run([one]) for one in waiting))
                 return
-            self._statistics.failed(Failure.BACKEND)
-            if not batch[0].future.done():
-                batch[0].future.set_exception(error)
+            self._statistics.failed(Failure.BACKEND, len(waiting))
+            for one in waiting:
+                one.future.set_exception(error)
 
     async def _answered(self, batch: Sequence[_Waiting]) -> None:
         begun = time.perf_counter()

@@ -1,19 +1,13 @@
 """What a model is to its callers: Triton's model configuration, under Triton's key names."""
 
-import json
-from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from google.protobuf import json_format, text_format
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from google.protobuf import json_format
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from tritonclient.grpc import model_config_pb2
 
-from interest.errors import InvalidConfig
-from serve.config import describe
 from serve.oip.datatypes import DATATYPES
 
-CONFIG_FILES = ("config.pbtxt", "config.yaml", "config.json")
 PREFIX = "TYPE_"
 
 
@@ -68,51 +62,6 @@ class DynamicBatching(Part):
     priority_queue_policy: dict[int, QueuePolicy] = {}
 
 
-class InstanceGroup(Part):
-    name: str = ""
-    count: int = Field(1, ge=1)
-    kind: Literal["KIND_AUTO", "KIND_CPU", "KIND_GPU"] = "KIND_AUTO"
-    gpus: tuple[int, ...] = ()
-
-
-class Latest(Part):
-    num_versions: int = Field(1, ge=1)
-
-
-class Specific(Part):
-    versions: tuple[int, ...]
-
-
-class VersionPolicy(Part):
-    """Which of the versions in the folder are served; one of the three."""
-
-    latest: Latest | None = None
-    all: dict[str, Any] | None = None
-    specific: Specific | None = None
-
-    def served(self, versions: list[str]) -> list[str]:
-        """Of these, ascending; the newest one where nothing is said."""
-        if self.all is not None:
-            return versions
-        if self.specific is not None:
-            return [version for version in versions if int(version) in self.specific.versions]
-        return versions[-(self.latest or Latest()).num_versions :]
-
-
-class WarmupInput(Part):
-    data_type: str
-    dims: tuple[int, ...]
-    zero_data: bool = False
-    random_data: bool = False
-
-
-class Warmup(Part):
-    name: str = ""
-    batch_size: int = Field(1, ge=0)
-    count: int = Field(1, ge=0)
-    inputs: dict[str, WarmupInput]
-
-
 class EnsembleStep(Part):
     model_name: str
     model_version: int = -1
@@ -128,10 +77,6 @@ class TransactionPolicy(Part):
     decoupled: bool = False
 
 
-class ParameterValue(Part):
-    string_value: str = ""
-
-
 class ModelConfig(Part):
     """One model. With `max_batch_size` 0 shapes are the `dims` alone, otherwise a batch comes before them."""
 
@@ -142,13 +87,8 @@ class ModelConfig(Part):
     input: tuple[TensorConfig, ...] = ()
     output: tuple[TensorConfig, ...] = ()
     dynamic_batching: DynamicBatching | None = None
-    instance_group: tuple[InstanceGroup, ...] = ()
-    version_policy: VersionPolicy = VersionPolicy()
-    model_warmup: tuple[Warmup, ...] = ()
     ensemble_scheduling: EnsembleScheduling | None = None
     model_transaction_policy: TransactionPolicy = TransactionPolicy()
-    parameters: dict[str, ParameterValue] = {}
-    default_model_filename: str = ""
 
     @model_validator(mode="after")
     def _sensible(self) -> "ModelConfig":
@@ -168,45 +108,12 @@ class ModelConfig(Part):
         return [-1, *tensor.dims] if self.max_batch_size else list(tensor.dims)
 
     def to_json(self) -> dict[str, Any]:
-        """As Triton answers it: without what is not set, but for the lists that clients look for."""
+        """As Triton answers it: without what is not set."""
         raw = self.model_dump(mode="json", exclude_none=True)
         for output in raw["output"]:
             del output["optional"]  # a word for inputs
-        for warmup in raw["model_warmup"]:
-            for wanted in warmup["inputs"].values():  # one of several ways to fill it: only the chosen one is said
-                for kind in ("zero_data", "random_data"):
-                    if not wanted[kind]:
-                        del wanted[kind]
-        if raw["parameters"] == {}:
-            del raw["parameters"]
         return raw
 
     def to_proto(self) -> Any:
         """`inference.ModelConfig`."""
         return json_format.ParseDict(self.to_json(), model_config_pb2.ModelConfig())
-
-
-def read_model_config(folder: Path) -> ModelConfig | None:
-    """The config in a model's folder, or None when it has none. Raises `InvalidConfig` naming file, key and value."""
-    for file in CONFIG_FILES:
-        path = folder / file
-        if path.is_file():
-            try:
-                config = ModelConfig.model_validate(_parsed(path))
-            except ValidationError as error:
-                raise InvalidConfig(f"{path}: {describe(error)}") from error
-            if config.name not in ("", folder.name):
-                raise InvalidConfig(f"{path}: name {config.name!r} is not that of its folder, {folder.name!r}")
-            return config.model_copy(update={"name": folder.name})
-    return None
-
-
-def _parsed(path: Path) -> Any:
-    try:
-        text = path.read_text()
-        if path.suffix == ".pbtxt":
-            message = text_format.Parse(text, model_config_pb2.ModelConfig())
-            return json_format.MessageToDict(message, preserving_proto_field_name=True)
-        return json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError, text_format.ParseError) as error:
-        raise InvalidConfig(f"{path}: {error}") from error

@@ -4,7 +4,7 @@ import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,7 +15,8 @@ from serve.generation.raw import RawRequest
 from serve.oip.datatypes import texts
 from serve.oip.errors import InvalidInput
 from serve.oip.model_config import EnsembleScheduling, EnsembleStep, ModelConfig, TransactionPolicy
-from serve.oip.stage_models import column, tensor
+from serve.oip.stage_arrays import column, tensor
+from serve.oip.stage_models import BATCHING, NO_LENGTHS, Lengths
 from serve.pipeline import Pipeline
 from serve.schema import Language, Recommendation, RecommendationRequest
 
@@ -25,6 +26,8 @@ DEFAULT_COUNT, DEFAULT_MAX_TOKENS = 10, 16
 @dataclass(frozen=True, slots=True)
 class RecommendModel:
     """The whole pipeline: each row is a request of its own, which travels in the pipeline's batches and is logged."""
+
+    lengths: ClassVar[Lengths] = {"item_length": ("item_id", "score")}
 
     pipeline: Pipeline
     max_batch_size: int
@@ -46,10 +49,11 @@ class RecommendModel:
             output=(
                 tensor("item_id", "STRING", -1),
                 tensor("score", "FP32", -1),
-                tensor("length", "INT64", 1),
+                tensor("item_length", "INT64", 1),
                 tensor("tier", "STRING", 1),
                 tensor("recommendation_id", "STRING", 1),
             ),
+            dynamic_batching=BATCHING,
             ensemble_scheduling=EnsembleScheduling(step=steps),
         )
 
@@ -103,7 +107,7 @@ def _lists(replies: list[Recommendation]) -> Tensors:
     return {
         "item_id": ids,
         "score": scores,
-        "length": np.array([[len(reply.data)] for reply in replies], dtype=np.int64),
+        "item_length": np.array([[len(reply.data)] for reply in replies], dtype=np.int64),
         "tier": np.array([[reply.tier] for reply in replies], dtype=object),
         "recommendation_id": np.array([[reply.id] for reply in replies], dtype=object),
     }
@@ -112,6 +116,8 @@ def _lists(replies: list[Recommendation]) -> Tensors:
 @dataclass(frozen=True, slots=True)
 class GeneratorModel:
     """The language model under the names of Triton's vLLM backend; vLLM itself batches continuously."""
+
+    lengths: ClassVar[Lengths] = NO_LENGTHS
 
     completions: Completions
 

@@ -1,8 +1,10 @@
 """Between the stages' ragged arrays and rectangular ones: rows padded at the end, their true lengths beside."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
-from interest.batch import Longs, ragged_offsets
+from interest.batch import Longs, Tensors, ragged_offsets
 from serve.oip.datatypes import Array
 from serve.oip.errors import InvalidInput
 
@@ -22,3 +24,15 @@ def unpadded(name: str, table: Array, lengths: Longs) -> tuple[Array, Longs]:
     if lengths.min(initial=0) < 0 or lengths.max(initial=0) > longest:
         raise InvalidInput(f"inference input '{name}': a length in {lengths.tolist()} is not 0 to {longest}")
     return table[np.arange(longest) < lengths[:, None]], ragged_offsets(lengths)
+
+
+def trimmed(outputs: Tensors, lengths: Mapping[str, tuple[str, ...]]) -> Tensors:
+    """Without the columns that only longer rows of other callers in the same batch needed.
+
+    `lengths`: which outputs are as long as which output says.
+    """
+    found = dict(outputs)
+    for length, names in lengths.items():
+        longest = int(outputs[length].max(initial=0))
+        found |= {name: outputs[name][:, :longest] for name in names}
+    return found

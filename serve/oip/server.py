@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from interest.errors import AttuneError
+from interest.errors import AttuneError, DeadlineExceeded
 from serve.oip.batching import DynamicBatcher
 from serve.oip.checks import checked_rows, integer_parameter, refuse_sequences
 from serve.oip.classification import wanted_outputs
@@ -17,6 +17,7 @@ from serve.oip.errors import InvalidInput, UnknownModel, Unsupported
 from serve.oip.message import InferRequest, InferResponse
 from serve.oip.model_config import DynamicBatching, ModelConfig, TensorConfig
 from serve.oip.pipeline_models import GeneratorModel
+from serve.oip.ragged import trimmed
 from serve.oip.stage_models import ServedModel
 from serve.oip.statistics import NOTHING, ModelStatistics, as_json, totals
 
@@ -48,8 +49,14 @@ class _Entry:
 class InferenceServer:
     """Errors of every method: `UnknownModel` for a name or version that is not served."""
 
-    def __init__(self, name: str, version: str, models: Mapping[str, tuple[str, ServedModel]], in_flight: int) -> None:
-        """`models`: by name, the version and the model; `in_flight`: batches that one model computes at once."""
+    def __init__(
+        self, name: str, version: str, models: Mapping[str, tuple[str, ServedModel]], in_flight: int, timeout_s: float
+    ) -> None:
+        """`models`: by name, the version and the model; `in_flight`: batches that one model computes at once.
+
+        `timeout_s`: of a whole answer; a decoupled model has its own.
+        """
+        self._timeout_s = timeout_s
         self.name = name
         self.version = version
         self._entries: dict[str, _Entry] = {}
@@ -93,8 +100,8 @@ class InferenceServer:
             ]
         }
 
-    def index(self, ready_only: bool = False) -> list[dict[str, str]]:
-        """Every version of every model, with its state."""
+    def index(self) -> list[dict[str, str]]:
+        """Every model with its version and state; all of them are ready as long as the server runs."""
         return [
             {"name": name, "version": entry.version, "state": "READY", "reason": ""}
             for name, entry in sorted(self._entries.items())
@@ -116,7 +123,12 @@ class InferenceServer:
         refuse_sequences(request.parameters)
         priority = integer_parameter(request.parameters, "priority")
         timeout_us = integer_parameter(request.parameters, "timeout")
-        outputs = await entry.batcher.submit(request.inputs, rows, priority, timeout_us)
+        try:
+            async with asyncio.timeout(None if entry.config.model_transaction_policy.decoupled else self._timeout_s):
+                outputs = await entry.batcher.submit(request.inputs, rows, priority, timeout_us)
+        except TimeoutError as error:
+            raise DeadlineExceeded(f"{request.model}: no answer within {self._timeout_s:.0f} s") from error
+        outputs = trimmed(outputs, entry.model.lengths)
         batched = entry.config.max_batch_size > 0
         return InferResponse(
             model=request.model,

@@ -6,8 +6,8 @@ ensemble `recommend` without its checks and its log.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -17,20 +17,33 @@ from interest.clock import Clock
 from ranking.batch import CandidateBatch, CandidateRequest, RankedBatch, plain_wishes
 from ranking.boosting import Boosts
 from ranking.filters import compile_filter
-from ranking.sources import SCORES
-from serve.oip.datatypes import Array, texts
+from serve.oip.datatypes import texts
 from serve.oip.errors import InvalidInput
-from serve.oip.model_config import DynamicBatching, ModelConfig, TensorConfig
+from serve.oip.model_config import DynamicBatching, ModelConfig
 from serve.oip.ragged import padded, unpadded
+from serve.oip.stage_arrays import (
+    RAGGED,
+    USER_TYPES,
+    candidate_inputs,
+    candidate_outputs,
+    column,
+    tensor,
+    user_batch,
+    user_inputs,
+    user_outputs,
+)
 from serve.ranker import Stage
 
 BACKEND = "attune"
-RAGGED = ("behaviour", "facet")
-USER_DIMS: Mapping[str, tuple[int, ...]] = {"behaviour_decayed": (-1, 3)}
+BATCHING = DynamicBatching(priority_levels=3, default_priority_level=2)
+Lengths = Mapping[str, tuple[str, ...]]
+NO_LENGTHS: Lengths = {}
 
 
 class ServedModel(Protocol):
-    """One model of the protocol, whatever is behind it."""
+    """One model of the protocol, whatever is behind it. `lengths`: see `serve.oip.ragged.trimmed`."""
+
+    lengths: ClassVar[Lengths]
 
     @property
     def config(self) -> ModelConfig: ...
@@ -40,21 +53,11 @@ class ServedModel(Protocol):
         ...
 
 
-def tensor(name: str, data_type: str, *dims: int, optional: bool = False) -> TensorConfig:
-    """One line of a config."""
-    return TensorConfig(name=name, data_type=f"TYPE_{data_type}", dims=dims, optional=optional)
-
-
-def column(tensors: Tensors, name: str, rows: int, default: Any) -> Array:
-    """An input of dims [1] as one value a row; the default where it is missing."""
-    if name in tensors:
-        return tensors[name].reshape(rows)
-    return np.full(rows, default, dtype=object if isinstance(default, str) else None)
-
-
 @dataclass(frozen=True, slots=True)
 class EncoderModel:
     """Texts to unit vectors."""
+
+    lengths: ClassVar[Lengths] = NO_LENGTHS
 
     stage: Stage
     dims: int
@@ -68,7 +71,7 @@ class EncoderModel:
             max_batch_size=self.max_batch_size,
             input=(tensor("text", "STRING", 1),),
             output=(tensor("embedding", "FP32", self.dims), tensor("tokens", "INT64", 1)),
-            dynamic_batching=DynamicBatching(),
+            dynamic_batching=BATCHING,
         )
 
     async def infer(self, tensors: Tensors) -> Tensors:
@@ -80,6 +83,11 @@ class EncoderModel:
 @dataclass(frozen=True, slots=True)
 class InterestModelOfStage:
     """User ids to what is known of them, in the arrays that retriever and reranker take."""
+
+    lengths: ClassVar[Lengths] = {
+        **{f"{kind}_length": tuple(name for name in USER_TYPES if name.split("_")[0] == kind) for kind in RAGGED},
+        "interest_length": ("interest_kind", "interest_name", "interest_weight"),
+    }
 
     stage: Stage
     clock: Clock
@@ -99,12 +107,13 @@ class InterestModelOfStage:
             input=(tensor("user_id", "STRING", 1), tensor("as_of", "FP64", 1, optional=True)),
             output=(
                 *user_inputs(self.rank, self.content),
+                tensor("interest_length", "INT64", 1),
                 *readable,
                 tensor("interest_weight", "FP64", -1),
                 tensor("events", "INT64", 1),
                 tensor("known", "BOOL", 1),
             ),
-            dynamic_batching=DynamicBatching(),
+            dynamic_batching=BATCHING,
         )
 
     async def infer(self, tensors: Tensors) -> Tensors:
@@ -130,6 +139,7 @@ class InterestModelOfStage:
         weights = np.array([weight for row in interests for _, _, weight, _ in row], dtype=np.float64)
         return {
             **user_outputs(UserBatch.from_tensors(found)),
+            "interest_length": np.diff(offsets).reshape(-1, 1),
             "interest_kind": padded(names[:, 0], offsets, ""),
             "interest_name": padded(names[:, 1], offsets, ""),
             "interest_weight": padded(weights, offsets, 0.0),
@@ -141,6 +151,8 @@ class InterestModelOfStage:
 @dataclass(frozen=True, slots=True)
 class RetrieverModel:
     """Users to candidates with a score from each source; NaN where a source did not find the item."""
+
+    lengths: ClassVar[Lengths] = {"candidate_length": ("candidate_item", "candidate_score")}
 
     stage: Stage
     release: str
@@ -162,7 +174,7 @@ class RetrieverModel:
                 *(tensor(name, "STRING", 1, optional=True) for name in ("domain", "language", "filter")),
             ),
             output=candidate_inputs(),
-            dynamic_batching=DynamicBatching(),
+            dynamic_batching=BATCHING,
         )
 
     async def infer(self, tensors: Tensors) -> Tensors:
@@ -193,6 +205,8 @@ class RetrieverModel:
 class RerankerModel:
     """Users and candidates to a list, best first."""
 
+    lengths: ClassVar[Lengths] = {"ranked_length": ("ranked_item", "ranked_id", "ranked_score")}
+
     stage: Stage
     catalogue: Catalogue
     release: str
@@ -217,7 +231,7 @@ class RerankerModel:
                 tensor("ranked_id", "STRING", -1),
                 tensor("ranked_score", "FP32", -1),
             ),
-            dynamic_batching=DynamicBatching(),
+            dynamic_batching=BATCHING,
         )
 
     async def infer(self, tensors: Tensors) -> Tensors:
@@ -245,78 +259,6 @@ class RerankerModel:
         unknown = items[self.catalogue.view().rows(items) < 0]
         if len(unknown):
             raise InvalidInput(f"inference input 'candidate_item': {int(unknown[0])} is the key of no item")
-
-
-def user_inputs(rank: int, content: tuple[int, int]) -> tuple[TensorConfig, ...]:
-    """The tensors of `UserBatch`, ragged ones padded, with their lengths."""
-    dims: dict[str, tuple[int, ...]] = {
-        "now": (1,),
-        **dict.fromkeys(("vector", "recent_vector", "session_vector"), (rank,)),
-        "content": content,
-    }
-    found = [tensor(f"{name}_length", "INT64", 1) for name in RAGGED]
-    for name, datatype in _user_types().items():
-        found.append(tensor(name, datatype, *dims.get(name, USER_DIMS.get(name, (-1,)))))
-    return tuple(found)
-
-
-def user_outputs(users: UserBatch) -> Tensors:
-    """The same tensors of a batch."""
-    ragged = {f"{name}_offsets": name for name in RAGGED}
-    found: Tensors = {}
-    for name, values in users.to_tensors().items():
-        if name in ragged:
-            found[f"{ragged[name]}_length"] = np.diff(values).reshape(-1, 1)
-        elif (kind := name.split("_")[0]) in RAGGED:
-            found[name] = padded(values, getattr(users, f"{kind}_offsets"), 0)
-        else:
-            found[name] = values.reshape(-1, 1) if values.ndim == 1 else values
-    return found
-
-
-def user_batch(tensors: Tensors) -> UserBatch:
-    """Back again. Raises `InvalidInput` for lengths that do not fit."""
-    rows = len(tensors["now"])
-    found: Tensors = {}
-    for name in _user_types():
-        if (kind := name.split("_")[0]) in RAGGED:
-            lengths = tensors[f"{kind}_length"].reshape(rows)
-            found[name], found[f"{kind}_offsets"] = unpadded(name, tensors[name], lengths)
-        else:
-            found[name] = tensors[name]
-    return UserBatch.from_tensors({**found, "now": found["now"].reshape(rows)})
-
-
-def candidate_inputs() -> tuple[TensorConfig, ...]:
-    return (
-        tensor("candidate_length", "INT64", 1),
-        tensor("candidate_item", "INT64", -1),
-        tensor("candidate_score", "FP32", -1, len(SCORES)),
-    )
-
-
-def candidate_outputs(found: CandidateBatch) -> Tensors:
-    offsets = found.candidate_offsets
-    return {
-        "candidate_length": np.diff(offsets).reshape(-1, 1),
-        "candidate_item": padded(found.candidate_item, offsets, -1),
-        "candidate_score": padded(found.candidate_score, offsets, np.nan),
-    }
-
-
-def _user_types() -> dict[str, str]:
-    """Datatype of each field of `UserBatch` that is no offset, in its order."""
-    return {field.name: _FIELD_TYPES[field.name] for field in fields(UserBatch) if not field.name.endswith("_offsets")}
-
-
-_FIELD_TYPES = {
-    **dict.fromkeys(("now", "behaviour_value", "behaviour_first_at", "behaviour_last_at", "behaviour_decayed"), "FP64"),
-    **dict.fromkeys(("vector", "recent_vector", "session_vector", "content", "facet_weight"), "FP32"),
-    "behaviour_item": "INT64",
-    "behaviour_type": "INT8",
-    "behaviour_count": "INT32",
-    "facet_hash": "UINT64",
-}
 
 
 def _stamped(release: str, users: UserBatch, rows: int) -> Tensors:

@@ -116,8 +116,8 @@ def oip_router(api: Api) -> APIRouter:
             router.add_api_route(template, route, methods=["POST"])
 
     @router.post("/repository/index")
-    async def index(request: Request) -> Response:
-        return _json(server.index(bool(_object(await request.body()).get("ready", False))))
+    async def index() -> Response:
+        return _json(server.index())
 
     @router.post("/repository/models/{model}/load")
     async def load(model: str) -> Response:

@@ -26,7 +26,7 @@ async def encoder(tensors: Tensors) -> Tensors:
     near = np.array(["tea" in text or "kettle" in text for text in tensors["text"]])
     assert len(near) <= 64
     assert all(tensors["text"])
-    return {"embedding": np.stack([near, ~near], axis=1).astype(np.float32)}
+    return {"embedding": np.stack([near, ~near], axis=1).astype(np.float32), "tokens": np.ones(len(near), np.int64)}
 
 
 async def broken(tensors: Tensors) -> Tensors:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from interest.batch import Tensors
+from interest.errors import NotReady
 from serve.oip.batching import DynamicBatcher
 from serve.oip.errors import QueueFull
 from serve.oip.model_config import DynamicBatching, QueuePolicy
@@ -83,6 +84,21 @@ async def test_a_poisoned_request_fails_alone() -> None:
     assert [type(one) for one in found] == [dict, dict, ValueError, dict]
     counted = totals()["poisoned", "1"]
     assert (counted.number("nv_inference_request_success"), counted.number("nv_inference_request_failure")) == (3, 1)
+
+
+async def test_an_overloaded_model_is_not_asked_again_for_each_request_of_the_batch() -> None:
+    calls = 0
+
+    async def overloaded(tensors: Tensors) -> Tensors:
+        nonlocal calls
+        calls += 1
+        raise NotReady("no replica is healthy")
+
+    queue = DynamicBatcher(overloaded, 8, DynamicBatching(), ModelStatistics("away", "1"))
+    tasks = [asyncio.create_task(queue.submit(rows(value), 1)) for value in (1.0, 2.0, 3.0)]
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert ([type(one) for one in found], calls) == ([NotReady] * 3, 1)
+    assert totals()["away", "1"].number("nv_inference_request_failure") == 3
 
 
 async def test_who_left_before_the_batch_was_sent_is_not_computed() -> None:

@@ -1,5 +1,6 @@
 """The Open Inference Protocol over HTTP, over the real stages in one process."""
 
+import asyncio
 import gzip
 import json
 import math
@@ -80,7 +81,7 @@ async def test_the_pipeline_as_a_model_answers_each_row_as_the_native_route_does
     assert found["item_id"][:3] == [item["item_id"] for item in native.json()["data"]]
     assert found["item_id"][5] == ""
     assert found["score"][5] is None
-    assert found["length"] == [3, 2]
+    assert found["item_length"] == [3, 2]
     assert found["tier"] == ["full", "cold_start"]
 
 
@@ -100,6 +101,27 @@ async def test_the_three_stages_in_a_row_are_the_pipeline(server: Any, user: str
     listed = await inferred(server, "reranker", [*known, *passed_on(candidates, wanted), counts(5, 5)])
     assert outputs_of(listed)["ranked_id"] == whole["item_id"]
     assert np.allclose(outputs_of(listed)["ranked_score"], whole["score"])
+
+
+async def test_a_caller_sees_nothing_of_the_longer_lists_of_others_in_the_batch(server: Any, user: str) -> None:
+    answers = await asyncio.gather(
+        *(inferred(server, "recommend", [strings("user_id", user), counts(wanted)]) for wanted in (2, 9, 5))
+    )
+    assert [answer["outputs"][0]["shape"] for answer in answers] == [[1, 2], [1, 9], [1, 5]]
+    users = await asyncio.gather(*(inferred(server, "interest", [strings("user_id", one)]) for one in (user, "nobody")))
+    widths = [[one["shape"][1] for one in found["outputs"] if one["name"] == "behaviour_item"] for found in users]
+    assert widths[0][0] > 0
+    assert widths[1] == [0]
+
+
+async def test_a_stage_that_hangs_is_given_up(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server.ingress._api.inference, "_timeout_s", 0.05)
+
+    async def hang(*arguments: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(server.ingress._api.inference._entries["encoder"].batcher, "submit", hang)
+    assert (await refused(server, "encoder", {"inputs": [strings("text", "a")]}))[0] == 503
 
 
 async def test_binary_tensors_both_ways(server: Any) -> None:
