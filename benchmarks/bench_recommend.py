@@ -81,7 +81,7 @@ def main(
     http, settings = server_settings(config, store, state, evaluation=True)
     results: dict[str, list[dict[str, Any]]] = {}
     where = machine()  # before the server adds its own load
-    with ready_server(console, settings, http.model_copy(update={"port": 0})) as url:
+    with ready_server(console, settings, http.on_port(0)) as url:
         for setting in SETTINGS:
             asyncio.run(measure(url, users, setting, min(3.0, seconds)))  # warm-up, not counted
             measured = [asyncio.run(measure(url, users, setting, seconds)) for _ in range(rounds)]

@@ -57,7 +57,7 @@ def main(
         if not url:
             store = f"sqlite:///{(state / 'attune.db').resolve()}"
             http, settings = server_settings(config, store, state, evaluation=False)
-            url = stack.enter_context(ready_server(console, settings, http.model_copy(update={"port": 0})))
+            url = stack.enter_context(ready_server(console, settings, http.on_port(0)))
         model = str(httpx.get(f"{url}/v1/models", timeout=30).json()["data"][0]["id"])
         asked = [
             *("--base-url", url, "--model", model, "--tokenizer", tokenizer, "--dataset-name", "random"),

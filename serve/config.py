@@ -177,6 +177,17 @@ class HttpConfig(Settings):
     request_timeout_s: float | None = Field(None, gt=0)  # Ray's own; a request's deadline is in `limits`
     grpc_port: int = Field(0, ge=0, le=65535)  # of the Open Inference Protocol; 0: the next after `port`, or a free one
 
+    def on_port(self, port: int) -> "HttpConfig":
+        """The same on another port, gRPC beside it: the file's own gRPC port belongs to the file's own port."""
+        return self.model_copy(update={"port": port, "grpc_port": self.grpc_port if port == self.port else 0})
+
+
+class GrpcOptions(Settings):
+    """`grpc_options` of a Serve config file: the servicer is Ray's to import, on a cluster."""
+
+    port: int = Field(0, ge=0, le=65535)
+    grpc_servicer_functions: list[str] = []
+
 
 def parse_config(raw: Any, source: str) -> ServerConfig:
     """A checked config; raises `InvalidConfig` naming the source, each bad key and what is wrong with it."""
@@ -203,9 +214,11 @@ def read_serve_config(path: Path) -> tuple[HttpConfig, dict[str, Any]]:
     applications = raw.get("applications") if isinstance(raw, dict) else None
     if not isinstance(applications, list) or len(applications) != 1:
         raise InvalidConfig(f"{path}: a Serve config with exactly one application is needed")
-    grpc = raw.get("grpc_options") or {}
     try:
-        http = HttpConfig.model_validate({**(raw.get("http_options") or {}), "grpc_port": grpc.get("port", 0)})
+        http = HttpConfig.model_validate(raw.get("http_options") or {})
+        grpc = GrpcOptions.model_validate(raw.get("grpc_options") or {})
     except ValidationError as error:
-        raise InvalidConfig(f"{path}: http_options.{describe(error)}") from error
-    return http, applications[0].get("args") or {}
+        raise InvalidConfig(
+            f"{path}: {'http' if error.title == 'HttpConfig' else 'grpc'}_options.{describe(error)}"
+        ) from error
+    return http.model_copy(update={"grpc_port": grpc.port}), applications[0].get("args") or {}

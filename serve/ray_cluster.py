@@ -93,8 +93,7 @@ def running(config: ServerConfig, http: HttpConfig) -> Iterator[str]:
 
     Errors: `InvalidConfig` when the port is taken, and whatever `build_app` refuses, before anything starts.
     """
-    port = http.port or free_port()
-    _require_free(http.host, port)
+    http = with_ports(http)
     application = build_app(config)
     folder = Path(tempfile.mkdtemp(prefix="attune-"))
     before = dict(os.environ)
@@ -103,11 +102,11 @@ def running(config: ServerConfig, http: HttpConfig) -> Iterator[str]:
         _start_ray()
         ray.serve.start(
             proxy_location="HeadOnly",
-            http_options=_http_options(http, port),
-            grpc_options=gRPCOptions(port=_grpc_port(http, port), grpc_servicer_functions=[SERVICER]),
+            http_options=_http_options(http),
+            grpc_options=gRPCOptions(port=http.grpc_port, grpc_servicer_functions=[SERVICER]),
         )
         ray.serve.run(application, name=APPLICATION, route_prefix="/")
-        yield f"http://{http.host}:{port}"
+        yield f"http://{http.host}:{http.port}"
     finally:
         try:
             if ray.is_initialized():
@@ -119,21 +118,23 @@ def running(config: ServerConfig, http: HttpConfig) -> Iterator[str]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _http_options(http: HttpConfig, port: int) -> dict[str, Any]:
-    """The caller's options with the port that was settled on."""
-    return {**http.model_dump(exclude={"grpc_port"}), "port": port}
+def _http_options(http: HttpConfig) -> dict[str, Any]:
+    """What Ray calls by this name."""
+    return http.model_dump(exclude={"grpc_port"})
 
 
-def _grpc_port(http: HttpConfig, port: int) -> int:
-    """The port that was asked for, or else the one after HTTP's where that is free. Raises `InvalidConfig`."""
+def with_ports(http: HttpConfig) -> HttpConfig:
+    """The same with both ports settled and free. Raises `InvalidConfig` for one that was asked for and is taken."""
+    port = http.port or free_port()
+    _require_free(http.host, port)
     if http.grpc_port:
         _require_free(http.host, http.grpc_port)
-        return http.grpc_port
+        return http.model_copy(update={"port": port})
     try:
         _require_free(http.host, port + 1)
     except InvalidConfig:
-        return free_port()
-    return port + 1
+        return http.model_copy(update={"port": port, "grpc_port": free_port()})
+    return http.model_copy(update={"port": port, "grpc_port": port + 1})
 
 
 def _offline(model: str) -> dict[str, str]:

@@ -95,7 +95,7 @@ class Bench:
         with ready_server(
             self._console,
             settings.model_copy(update={"generation": silent}),
-            http.model_copy(update={"port": 0}),
+            http.on_port(0),
         ) as url:
             yield url
 

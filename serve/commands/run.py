@@ -43,7 +43,7 @@ def run_all(
     store = store_in(home)
     prepare(console, folder, split, home, until)  # type: ignore[arg-type]  # checked above
     http, settings = server_settings(config, store, home, split == "train" or until is not None)
-    with ready_server(console, settings, http.model_copy(update={"port": port})) as url:
+    with ready_server(console, settings, http.on_port(port)) as url:
         console.print(f"\n[bold green]Attune is ready at {url}[/] after {time.perf_counter() - start:.0f} s")
         _show(console, url, store)
         console.print("Ctrl-C ends it.")

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from interest.errors import NotReady
 from serve.config import HttpConfig, ServerConfig, parse_config, read_serve_config
-from serve.ray_cluster import node_environment, running
+from serve.ray_cluster import node_environment, running, with_ports
 
 READY_TIMEOUT_S = 300.0
 POLL_S = 0.25
@@ -25,7 +25,7 @@ def serve_config(console: Console, path: Path, port: int | None) -> None:
     http, args = read_serve_config(path)
     config = parse_config(args, str(path))
     if port is not None:
-        http = http.model_copy(update={"port": port})
+        http = http.on_port(port)
     with ready_server(console, config, http) as url:
         console.print(f"[bold green]Attune is ready at {url}[/]  (Ctrl-C ends it)")
         wait_for_interrupt()
@@ -34,11 +34,13 @@ def serve_config(console: Console, path: Path, port: int | None) -> None:
 @contextmanager
 def ready_server(console: Console, config: ServerConfig, http: HttpConfig) -> Iterator[str]:
     """A running server whose /ready has answered 200; yields its URL."""
+    http = with_ports(http)
     with ExitStack() as stack:
         with console.status("Starting Ray, seven deployments and the language model ..."):
             url = stack.enter_context(running(config, http))
         with console.status("Warming up ..."):
             wait_until_ready(url)
+        console.print(f"gRPC (Open Inference Protocol) at {http.host}:{http.grpc_port}")
         yield url
         console.print("Ending every process ...")
 

@@ -1,14 +1,16 @@
 """What Ray's processes are told, without starting any."""
 
+import socket
 import subprocess
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+from interest.errors import InvalidConfig
 from serve.cli import app
 from serve.config import HttpConfig, Limits
-from serve.ray_cluster import _http_options, environment, node_environment
+from serve.ray_cluster import _http_options, environment, node_environment, with_ports
 
 
 def test_messages_between_deployments_may_be_larger_than_the_largest_body(tmp_path: Path) -> None:
@@ -32,8 +34,24 @@ def test_what_the_caller_says_about_the_hub_stands(model: str, tmp_path: Path, m
 def test_every_http_option_reaches_ray() -> None:
     from ray.serve.config import HTTPOptions
 
-    told = HTTPOptions(**_http_options(HttpConfig(host="127.0.0.2", port=0, request_timeout_s=7.5), 8123))
+    told = HTTPOptions(**_http_options(HttpConfig(host="127.0.0.2", port=8123, request_timeout_s=7.5)))
     assert (told.host, told.port, told.request_timeout_s) == ("127.0.0.2", 8123, 7.5)
+
+
+def test_grpc_listens_next_to_http_or_where_it_was_asked_to() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        settled = with_ports(HttpConfig(port=port - 1))
+        assert settled.port == port - 1
+        assert settled.grpc_port not in (0, port)
+        with pytest.raises(InvalidConfig, match=f"port {port}"):
+            with_ports(HttpConfig(port=0, grpc_port=port))
+    free = with_ports(HttpConfig(port=0))
+    assert with_ports(free) == free
+    assert 0 not in (free.port, free.grpc_port)
+    file = HttpConfig(port=8000, grpc_port=9000)
+    assert [file.on_port(port).grpc_port for port in (8000, 8123)] == [9000, 0]
 
 
 def test_ray_env_gives_a_shell_what_every_node_needs(tmp_path: Path) -> None:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from interest.errors import InvalidConfig, InvalidRelease
 from interest.store.open import open_writer
 from ranking.release import ModelRepository
 from serve.config import DEPLOYMENTS, parse_config, read_serve_config
+from serve.ray_grpc import SERVICER
 from serve.startup import candidates_of, checked, clock_of, resolve_release
 
 SERVE_CONFIG = Path("deploy/serve.yaml")
@@ -20,7 +22,8 @@ SERVE_CONFIG = Path("deploy/serve.yaml")
 def test_the_shipped_serve_config_is_valid_and_names_every_deployment() -> None:
     http, args = read_serve_config(SERVE_CONFIG)
     config = parse_config(args, str(SERVE_CONFIG))
-    assert http.host == "127.0.0.1"
+    assert (http.host, http.port, http.grpc_port) == ("127.0.0.1", 8000, 8001)
+    assert yaml.safe_load(SERVE_CONFIG.read_text())["grpc_options"]["grpc_servicer_functions"] == [SERVICER]
     assert set(config.deployments) == set(DEPLOYMENTS)
     assert config.deployment("generator").health_check_period_s == 1
     assert sum(deployment.num_cpus for deployment in config.deployments.values()) <= 1.0
@@ -44,7 +47,13 @@ def test_a_wrong_key_or_value_is_named(raw: dict[str, Any], words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "applications: []", "a: [", "applications: [{args: {}}]\nhttp_options: {prot: 1}"]
+    "text",
+    [
+        "",
+        "applications: []",
+        "a: [",
+        *(f"applications: [{{args: {{}}}}]\n{part}_options: {{prot: 1}}" for part in ("http", "grpc")),
+    ],
 )
 def test_a_file_that_is_no_serve_config_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "serve.yaml"
