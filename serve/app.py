@@ -6,7 +6,9 @@ import ray.serve
 from ray.serve import Application
 
 from serve.config import STAGES, DeploymentConfig, ServerConfig
-from serve.deployments import INGRESS, StageReplica
+from serve.deployments import INGRESS, MODEL_PREFIX, ModelReplica, StageReplica
+from serve.oip.model_config import ModelConfig
+from serve.oip.model_folders import read_user_models
 from serve.startup import checked
 
 APPLICATION = "attune"
@@ -14,6 +16,8 @@ APPLICATION = "attune"
 
 def build_app(config: ServerConfig) -> Application:
     """Checks everything that can be checked before a replica starts, then binds the seven deployments.
+
+    And one for each model of a user's own.
 
     Ray Serve calls this with the `args` of the Serve config file, validated as `ServerConfig`: an unknown key, an
     invalid release or an unreachable store stops the start with its name.
@@ -23,8 +27,18 @@ def build_app(config: ServerConfig) -> Application:
         stage: ray.serve.deployment(StageReplica, name=stage, **_options(config.deployment(stage))).bind(stage, config)
         for stage in STAGES
     }
+    for name, model in read_user_models(config.models_url).items():
+        if not model.is_ensemble:
+            options = _options(config.user_models.deployments.get(name, _as_configured(model)))
+            deployed = ray.serve.deployment(ModelReplica, name=f"{MODEL_PREFIX}{name}", **options)
+            handles[f"{MODEL_PREFIX}{name}"] = deployed.bind(config.models_url, name)
     ingress = ray.serve.deployment(INGRESS, name="ingress", **_options(config.deployment("ingress")))
     return ingress.bind(config, **handles)
+
+
+def _as_configured(model: ModelConfig) -> DeploymentConfig:
+    """An instance is a replica: a process, and a GPU where the config says so."""
+    return DeploymentConfig(num_replicas=model.instances, num_gpus=1 if model.on_gpu else 0)
 
 
 def _options(deployment: DeploymentConfig) -> dict[str, Any]:

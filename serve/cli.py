@@ -11,12 +11,16 @@ from interest.errors import AttuneError
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False, help=__doc__)
 demo_model = typer.Typer(no_args_is_help=True, help="The small language model that ships with Attune.")
 app.add_typer(demo_model, name="demo-model")
+models = typer.Typer(no_args_is_help=True, help="Models of a running server; yours are loaded without a restart.")
+app.add_typer(models, name="models")
 console = Console()
 errors = Console(stderr=True)
 
 StoreUrl = Annotated[str, typer.Option(help="SQLAlchemy URL of the database.")]
 Repository = Annotated[Path, typer.Option(help="Folder of the model repository.")]
 Until = Annotated[float | None, typer.Option(help="Unix seconds: nothing fitted sees an event at or after it.")]
+ServerUrl = Annotated[str, typer.Option(help="Of the running server.")]
+DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_STORE = "sqlite:///.attune/attune.db"
 DEFAULT_REPOSITORY = Path(".attune/models")
 
@@ -157,3 +161,27 @@ def build_demo_model(
     from serve.generation.demo_training import build
 
     build(out, minutes, threads, seed, resume, start=start, rate=rate)
+
+
+@models.command("index")
+def index_models(url: ServerUrl = DEFAULT_URL) -> None:
+    """Every model, its versions, and why one is not ready."""
+    from serve.commands.models import show_models
+
+    show_models(console, url)
+
+
+@models.command("load")
+def load_model(model: str, url: ServerUrl = DEFAULT_URL) -> None:
+    """Serve what the model's folder says now; what is served goes on until the new versions are warm."""
+    from serve.commands.models import change_model
+
+    change_model(console, url, "load", model)
+
+
+@models.command("unload")
+def unload_model(model: str, url: ServerUrl = DEFAULT_URL) -> None:
+    """Serve the model no more, until it is loaded again."""
+    from serve.commands.models import change_model
+
+    change_model(console, url, "unload", model)

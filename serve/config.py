@@ -138,6 +138,13 @@ class ExplorationConfig(Settings):
     depth: int = Field(50, ge=2)  # draws are from the best so many candidates
 
 
+class UserModels(Settings):
+    """Models of your own: folders with a config file, each served in a deployment of its own."""
+
+    url: str = ""  # of the folder that holds them, anything fsspec reads; "": the repository
+    deployments: dict[str, DeploymentConfig] = {}  # by model; without one, as many replicas as `instance_group` says
+
+
 class ServerConfig(Settings):
     """One server."""
 
@@ -155,6 +162,12 @@ class ServerConfig(Settings):
     deployments: dict[
         Literal["ingress", "store", "interest", "retriever", "reranker", "encoder", "generator"], DeploymentConfig
     ] = {}
+    user_models: UserModels = UserModels()
+
+    @property
+    def models_url(self) -> str:
+        """Where the models of the user's own are."""
+        return self.user_models.url or self.repository
 
     @model_validator(mode="after")
     def _one_writer(self) -> "ServerConfig":

@@ -38,37 +38,38 @@ class GrpcService:
         self._api = api
         self._server = api.inference
 
-    def server_live(self, asked: Any) -> Any:
+    async def server_live(self, asked: Any) -> Any:
         return service_pb2.ServerLiveResponse(live=True)
 
-    def server_ready(self, asked: Any) -> Any:
+    async def server_ready(self, asked: Any) -> Any:
         return service_pb2.ServerReadyResponse(ready=self._api.readiness.ready)
 
-    def model_ready(self, asked: Any) -> Any:
-        self._server.require(asked.name, asked.version)
-        return service_pb2.ModelReadyResponse(ready=True)
+    async def model_ready(self, asked: Any) -> Any:
+        return service_pb2.ModelReadyResponse(ready=await self._server.is_ready(asked.name, asked.version))
 
-    def server_metadata(self, asked: Any) -> Any:
+    async def server_metadata(self, asked: Any) -> Any:
         return service_pb2.ServerMetadataResponse(**self._server.server_metadata())
 
-    def model_metadata(self, asked: Any) -> Any:
-        return service_pb2.ModelMetadataResponse(**self._server.model_metadata(asked.name, asked.version))
+    async def model_metadata(self, asked: Any) -> Any:
+        return service_pb2.ModelMetadataResponse(**await self._server.model_metadata(asked.name, asked.version))
 
-    def model_config(self, asked: Any) -> Any:
-        return service_pb2.ModelConfigResponse(config=self._server.require(asked.name, asked.version).to_proto())
+    async def model_config(self, asked: Any) -> Any:
+        return service_pb2.ModelConfigResponse(
+            config=(await self._server.require(asked.name, asked.version)).to_proto()
+        )
 
-    def model_statistics(self, asked: Any) -> Any:
-        return statistics_message(self._server.statistics(asked.name, asked.version))
+    async def model_statistics(self, asked: Any) -> Any:
+        return statistics_message(await self._server.statistics(asked.name, asked.version))
 
-    def repository_index(self, asked: Any) -> Any:
-        return service_pb2.RepositoryIndexResponse(models=self._server.index())
+    async def repository_index(self, asked: Any) -> Any:
+        return service_pb2.RepositoryIndexResponse(models=await self._server.index(asked.ready))
 
-    def repository_load(self, asked: Any) -> Any:
-        self._server.load(asked.model_name)
+    async def repository_load(self, asked: Any) -> Any:
+        await self._server.load(asked.model_name, asked.parameters)
         return service_pb2.RepositoryModelLoadResponse()
 
-    def repository_unload(self, asked: Any) -> Any:
-        self._server.unload(asked.model_name)
+    async def repository_unload(self, asked: Any) -> Any:
+        await self._server.unload(asked.model_name)
         return service_pb2.RepositoryModelUnloadResponse()
 
     async def model_infer(self, message: Any) -> Any:
@@ -88,5 +89,5 @@ class GrpcService:
                 failed = service_pb2.ModelInferResponse(id=message.id, model_name=message.model_name)
                 yield service_pb2.ModelStreamInferResponse(error_message=text, infer_response=failed)
 
-    def unsupported(self, call: str) -> Any:
+    async def unsupported(self, call: str) -> Any:
         raise Unsupported(f"{call}: {NOT_SUPPORTED}")

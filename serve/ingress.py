@@ -28,6 +28,7 @@ from serve.grpc_service import GrpcService
 from serve.impressions import ImpressionWriter
 from serve.model import Streaming
 from serve.oip.assembly import inference_server
+from serve.oip.entries import Host
 from serve.paging import Pages
 from serve.pipeline import Pipeline
 from serve.popular import PopularItems
@@ -43,6 +44,7 @@ from serve.users import Users
 from serve.writer import ContentWriter
 from serve.writes import Writes
 
+NONE: Mapping[str, Host] = {}
 WARM_UP_USER = "attune-warm-up"
 WARM_UP_RETRY_S = 0.5
 
@@ -50,10 +52,16 @@ log = logging.getLogger("attune.ingress")
 
 
 class Ingress:
-    """Owns what the routes use; `stages` are the six deployments behind it, `streaming` the generator's other door."""
+    """Owns what the routes use; `stages` are the six deployments behind it, `streaming` the generator's other door.
 
-    def __init__(self, config: ServerConfig, stages: Mapping[str, Stage], streaming: Streaming) -> None:
+    `hosts`: models of the user's own, by name.
+    """
+
+    def __init__(
+        self, config: ServerConfig, stages: Mapping[str, Stage], streaming: Streaming, hosts: Mapping[str, Host] = NONE
+    ) -> None:
         self._config = config
+        self._hosts = hosts
         self._stages = stages
         self._streaming = streaming
         self._readiness = Readiness()
@@ -133,7 +141,14 @@ class Ingress:
             ),
             completions=completions,
             inference=inference_server(
-                config, self._stages, self._catalogue, clock, pipeline, completions, package_version("attune")
+                config,
+                self._stages,
+                self._catalogue,
+                clock,
+                pipeline,
+                completions,
+                self._hosts,
+                package_version("attune"),
             ),
             embeddings=Embeddings(self._stages["encoder"], encoder, config.limits),
             reader=self._reader,
@@ -148,6 +163,8 @@ class Ingress:
     async def _warm_up(self) -> None:
         """One whole request through every stage, again until it comes back undegraded."""
         start = time.perf_counter()
+        self._readiness.reason = "warming up: models of the repository"
+        await self._api.inference.start()
         while not self._readiness.ready:
             generate = Generate() if self._config.generation.enabled else None
             request = RecommendationRequest(user_id=WARM_UP_USER, count=2, generate=generate, timeout_ms=60_000)

@@ -1,7 +1,7 @@
 """The calls of `inference.GRPCInferenceService` as Ray Serve's gRPC proxy makes them: one method each, by its name."""
 
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
 
@@ -29,12 +29,12 @@ def _told(grpc_context: RayServegRPCContext) -> Iterator[None]:
         raise
 
 
-def _call(answer: Callable[[GrpcService, Any], Any]) -> Any:
+def _call(answer: Callable[[GrpcService, Any], Awaitable[Any]]) -> Any:
     """A method that Ray Serve calls with the message."""
 
     async def call(self: "GrpcCalls", request: Any, grpc_context: RayServegRPCContext) -> Any:
         with _told(grpc_context):
-            return answer(self.grpc_service, request)
+            return await answer(self.grpc_service, request)
 
     return call
 
@@ -56,6 +56,7 @@ class GrpcCalls:
     ModelMetadata = _call(GrpcService.model_metadata)
     ModelConfig = _call(GrpcService.model_config)
     ModelStatistics = _call(GrpcService.model_statistics)
+    ModelInfer = _call(GrpcService.model_infer)
     RepositoryIndex = _call(GrpcService.repository_index)
     RepositoryModelLoad = _call(GrpcService.repository_load)
     RepositoryModelUnload = _call(GrpcService.repository_unload)
@@ -67,10 +68,6 @@ class GrpcCalls:
     CudaSharedMemoryUnregister = _refused("CudaSharedMemoryUnregister")
     TraceSetting = _refused("TraceSetting")
     LogSettings = _refused("LogSettings")
-
-    async def ModelInfer(self, request: Any, grpc_context: RayServegRPCContext) -> Any:
-        with _told(grpc_context):
-            return await self.grpc_service.model_infer(request)
 
     async def ModelStreamInfer(self, request_stream: gRPCInputStream) -> AsyncGenerator[Any, None]:
         async with aclosing(self.grpc_service.model_stream_infer(request_stream)) as answers:

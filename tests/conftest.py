@@ -30,6 +30,8 @@ from serve.generation.raw import RawCompletions
 from serve.generation.templates import template_text
 from serve.ingress import Ingress
 from serve.model import Model, StreamingModel
+from serve.oip.hosted import ModelHost
+from serve.oip.model_folders import read_user_models
 from serve.ranker import Stage
 from serve.stages.factory import make_model
 from serve.stages.generator import GeneratorStage
@@ -184,11 +186,16 @@ class LocalServer:
         self.broken: dict[str, Exception] = {}  # stages that raise instead of answering
         self.breaking: dict[str, Exception] = {}  # stages that raise in the middle of a stream
         self.calls: list[str] = []
-        self.ingress = Ingress(config, {stage: self._stage(stage) for stage in STAGES}, self._streaming)
+        own = read_user_models(config.models_url)
+        self.hosts = {name: ModelHost(config.models_url, name) for name in own if not own[name].is_ensemble}
+        stages = {stage: self._stage(stage) for stage in STAGES}
+        self.ingress = Ingress(config, stages, self._streaming, self.hosts)
 
     async def __aenter__(self) -> "LocalServer":
         for model in self.models.values():
             await model.load()
+        for host in self.hosts.values():
+            await host.start()
         await self.ingress.start()
         transport = httpx.ASGITransport(app=self.ingress.asgi_app(), raise_app_exceptions=False)
         self.client = httpx.AsyncClient(transport=transport, base_url="http://attune")
@@ -197,6 +204,8 @@ class LocalServer:
     async def __aexit__(self, *exception: object) -> None:
         await self.client.aclose()
         await self.ingress.close()
+        for host in self.hosts.values():
+            await host.close()
         for model in self.models.values():
             await model.unload()
 

@@ -10,6 +10,9 @@ from ranking.encoder_files import encoder_identity
 from ranking.release import ModelRepository, Release
 from serve.completions import Completions
 from serve.config import ServerConfig
+from serve.oip.ensemble import EnsembleModel, checked_ensemble
+from serve.oip.entries import Entry, FixedEntry, Host, UserEntry
+from serve.oip.model_folders import read_user_models
 from serve.oip.pipeline_models import GeneratorModel, RecommendModel
 from serve.oip.server import InferenceServer
 from serve.oip.stage_models import (
@@ -23,6 +26,7 @@ from serve.pipeline import Pipeline
 from serve.ranker import Stage
 from serve.startup import candidates_of
 
+ENSEMBLE_VERSION = "1"
 NO_VERSION = "none"  # of a stage that the release has no model for, as replies say
 
 
@@ -33,9 +37,10 @@ def inference_server(
     clock: Clock,
     pipeline: Pipeline,
     completions: Completions,
+    hosts: Mapping[str, Host],
     version: str,
 ) -> InferenceServer:
-    """Sizes are those of the release's own manifests."""
+    """Sizes are those of the release's own manifests. `hosts`: of the models in the repository that are a user's."""
     repository = ModelRepository(Path(config.repository))
     release = repository.read_release(config.release)
     _, encoded = encoder_identity(repository.open_version("encoder", release.models["encoder"]).folder)
@@ -51,9 +56,19 @@ def inference_server(
     }
     if config.generation.enabled:
         models["generator"] = GeneratorModel(completions)
-    served = {name: (_version(release, name), model) for name, model in models.items()}
-    timeout_s = config.limits.max_timeout_ms / 1000
-    return InferenceServer("attune", version, served, config.batching.max_in_flight, timeout_s)
+    in_flight = config.batching.max_in_flight
+    entries: dict[str, Entry] = {
+        name: FixedEntry(model, _version(release, name), in_flight) for name, model in models.items()
+    }
+    own = read_user_models(config.models_url)
+    entries |= {name: UserEntry(own[name], host, own[name].instances + 1) for name, host in hosts.items()}
+    server = InferenceServer("attune", version, entries, config.limits.max_timeout_ms / 1000)
+    known = {name: entry.config for name, entry in entries.items()}
+    for name, ensemble in own.items():
+        if ensemble.is_ensemble:
+            model = EnsembleModel(checked_ensemble(ensemble, known), server.infer)
+            server.add(name, FixedEntry(model, ENSEMBLE_VERSION, config.limits.permits))
+    return server
 
 
 def _version(release: Release, name: str) -> str:

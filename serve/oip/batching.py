@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 
@@ -17,13 +18,14 @@ from interest.batch import Tensors
 from interest.errors import AttuneError
 from serve.batcher import BatchRunner
 from serve.oip.errors import QueueFull
+from serve.oip.message import Answer
 from serve.oip.model_config import DynamicBatching, QueuePolicy
 from serve.oip.statistics import Execution, Failure, ModelStatistics
 
 NOT_THE_REQUESTS = (408, 429, 503)  # statuses of errors that no request is to blame for
 AGING_S = 1.0  # waiting so long is worth one priority level: low priorities are served late, not never
 Signature = tuple[tuple[str, str, tuple[int, ...]], ...]
-Execute = Callable[[Tensors], Awaitable[Tensors]]
+Execute = Callable[[Tensors], Awaitable[Answer]]
 
 
 @dataclass(eq=False, slots=True)
@@ -32,7 +34,7 @@ class _Waiting:
     rows: int
     level: int
     since: float  # perf_counter seconds
-    future: asyncio.Future[Tensors]
+    future: asyncio.Future[Answer]
     signature: Signature
     timer: asyncio.TimerHandle | None = None
     late: bool = False  # its time in the queue is over, and its policy says to go on after all others
@@ -49,15 +51,17 @@ class DynamicBatcher(BatchRunner[_Waiting]):
         self,
         execute: Execute,
         max_batch_size: int,
-        settings: DynamicBatching,
+        settings: DynamicBatching | None,
         statistics: ModelStatistics,
         max_in_flight: int = 1,
         max_queue_size: int = 1024,
     ) -> None:
+        """`settings` None: each request is a batch of its own. `max_batch_size` 0: and has no rows to be cut."""
         super().__init__(max_in_flight)
         self._execute = execute
-        self._max_rows = max(max_batch_size, 1)
-        self._settings = settings
+        self._batched = max_batch_size > 0
+        self._max_rows = max_batch_size if settings is not None else 1
+        self._settings = settings or DynamicBatching()
         self._statistics = statistics
         self._max_queue_size = max_queue_size
         self._levels: dict[int, deque[_Waiting]] = {}  # by priority, each first come first served
@@ -66,8 +70,10 @@ class DynamicBatcher(BatchRunner[_Waiting]):
     def waiting(self) -> int:
         return sum(_alive(queue) for queue in self._levels.values())
 
-    async def submit(self, tensors: Tensors, rows: int, priority: int = 0, timeout_us: int = 0) -> Tensors:
-        """The outputs of these rows. Cancelling the caller drops the request unless it is being computed.
+    async def submit(self, tensors: Tensors, rows: int, priority: int = 0, timeout_us: int = 0) -> Answer:
+        """The outputs of these rows, and the version that gave them.
+
+        Cancelling the caller drops the request unless it is being computed.
 
         `priority`: 1 is the most urgent, 0 the model's default. `timeout_us`: in the queue, 0 for the model's default.
         """
@@ -161,22 +167,17 @@ class DynamicBatcher(BatchRunner[_Waiting]):
         begun = time.perf_counter()
         merged = _merged([one.tensors for one in batch])
         sent = time.perf_counter()
-        outputs = await self._execute(merged)
+        answer = await self._execute(merged)
         back = time.perf_counter()
-        rows = _rows(batch)
-        for name, array in outputs.items():
-            if array.ndim == 0 or len(array) != rows:
-                raise AttuneError(f"output '{name}' has shape {list(array.shape)}: its first size must be {rows}")
-        start, answered = 0, 0
-        for one in batch:
+        parts = _cut(answer, [one.rows for one in batch]) if self._batched else [answer]
+        answered = 0
+        for one, part in zip(batch, parts, strict=True):
             if not one.future.done():
                 answered += 1
-                one.future.set_result({name: array[start : start + one.rows] for name, array in outputs.items()})
-            start += one.rows
+                one.future.set_result(part)
         queued = sum(begun - one.since for one in batch)
-        self._statistics.executed(
-            Execution(answered, rows, queued, sent - begun, back - sent, time.perf_counter() - back)
-        )
+        spent = (sent - begun, back - sent, time.perf_counter() - back)
+        self._statistics.executed(Execution(answered, _rows(batch), queued, *spent), answer.version)
 
 
 def _filled(waiting: Sequence[_Waiting], rows: int) -> list[_Waiting]:
@@ -187,6 +188,18 @@ def _filled(waiting: Sequence[_Waiting], rows: int) -> list[_Waiting]:
             break
         batch.append(one)
     return batch
+
+
+def _cut(answer: Answer, rows: Sequence[int]) -> list[Answer]:
+    """Each request's own rows. Raises `AttuneError` when the outputs have not as many as there are."""
+    for name, array in answer.tensors.items():
+        if array.ndim == 0 or len(array) != sum(rows):
+            raise AttuneError(f"output '{name}' has shape {list(array.shape)}: its first size must be {sum(rows)}")
+    ends = list(accumulate(rows))
+    return [
+        Answer(answer.version, {name: array[end - size : end] for name, array in answer.tensors.items()})
+        for end, size in zip(ends, rows, strict=True)
+    ]
 
 
 def _rows(batch: Sequence[_Waiting]) -> int:

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from serve.oip.errors import InvalidInput
+from interest.batch import Tensors
+from serve.oip.datatypes import datatype_of
+from serve.oip.errors import InvalidInput, ModelFailed
 from serve.oip.message import InferRequest, Parameter
 from serve.oip.model_config import ModelConfig, TensorConfig
 
@@ -50,6 +52,21 @@ def refuse_sequences(parameters: Mapping[str, Parameter]) -> None:
         raise InvalidInput(
             f"parameter 'sequence_id' is {parameters['sequence_id']!r}: no model of this server is stateful"
         )
+
+
+def checked_outputs(outputs: Tensors, config: ModelConfig, rows: int) -> Tensors:
+    """What a model of a user's gave, in the configured types. Raises `ModelFailed` for a wrong name, type or shape."""
+    for tensor in config.output:
+        if tensor.name not in outputs:
+            raise ModelFailed(f"model '{config.name}' gave no output '{tensor.name}'")
+        array = outputs[tensor.name]
+        shape = [rows, *tensor.dims] if config.max_batch_size else list(tensor.dims)
+        if datatype_of(array) != tensor.datatype or not _fits(array.shape, shape):
+            raise ModelFailed(
+                f"model '{config.name}' gave output '{tensor.name}' as {datatype_of(array)} {list(array.shape)}, its "
+                f"config says {tensor.datatype} {shape}"
+            )
+    return {tensor.name: outputs[tensor.name] for tensor in config.output}
 
 
 def _check_tensor(prefix: str, request: InferRequest, config: ModelConfig, tensor: TensorConfig) -> None:

@@ -23,3 +23,9 @@ class QueueFull(Overloaded):
     """Refused at the door or given up in the queue; Triton answers 503 where the native routes answer 429."""
 
     status, type, code = 503, "overloaded_error", "unavailable"
+
+
+class ModelFailed(AttuneError):
+    """The model itself raised."""
+
+    status, type, code = 500, "server_error", "internal"

@@ -42,3 +42,11 @@ class InferResponse:
     id: str = ""
     outputs: Tensors
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a version of a model computed for one batch, or for one request of it."""
+
+    version: str
+    tensors: Tensors

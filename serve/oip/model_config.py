@@ -62,6 +62,51 @@ class DynamicBatching(Part):
     priority_queue_policy: dict[int, QueuePolicy] = {}
 
 
+class InstanceGroup(Part):
+    name: str = ""
+    count: int = Field(1, ge=1)
+    kind: Literal["KIND_AUTO", "KIND_CPU", "KIND_GPU"] = "KIND_AUTO"
+    gpus: tuple[int, ...] = ()
+
+
+class Latest(Part):
+    num_versions: int = Field(1, ge=1)
+
+
+class Specific(Part):
+    versions: tuple[int, ...]
+
+
+class VersionPolicy(Part):
+    """Which of the versions in the folder are served; one of the three."""
+
+    latest: Latest | None = None
+    all: dict[str, Any] | None = None
+    specific: Specific | None = None
+
+    def served(self, versions: list[str]) -> list[str]:
+        """Of these, ascending; the newest one where nothing is said."""
+        if self.all is not None:
+            return versions
+        if self.specific is not None:
+            return [version for version in versions if int(version) in self.specific.versions]
+        return versions[-(self.latest or Latest()).num_versions :]
+
+
+class WarmupInput(Part):
+    data_type: str
+    dims: tuple[int, ...]
+    zero_data: bool = False
+    random_data: bool = False
+
+
+class Warmup(Part):
+    name: str = ""
+    batch_size: int = Field(1, ge=0)
+    count: int = Field(1, ge=0)
+    inputs: dict[str, WarmupInput]
+
+
 class EnsembleStep(Part):
     model_name: str
     model_version: int = -1
@@ -77,6 +122,10 @@ class TransactionPolicy(Part):
     decoupled: bool = False
 
 
+class ParameterValue(Part):
+    string_value: str = ""
+
+
 class ModelConfig(Part):
     """One model. With `max_batch_size` 0 shapes are the `dims` alone, otherwise a batch comes before them."""
 
@@ -87,8 +136,13 @@ class ModelConfig(Part):
     input: tuple[TensorConfig, ...] = ()
     output: tuple[TensorConfig, ...] = ()
     dynamic_batching: DynamicBatching | None = None
+    instance_group: tuple[InstanceGroup, ...] = ()
+    version_policy: VersionPolicy = VersionPolicy()
+    model_warmup: tuple[Warmup, ...] = ()
     ensemble_scheduling: EnsembleScheduling | None = None
     model_transaction_policy: TransactionPolicy = TransactionPolicy()
+    parameters: dict[str, ParameterValue] = {}
+    default_model_filename: str = ""
 
     @model_validator(mode="after")
     def _sensible(self) -> "ModelConfig":
@@ -103,6 +157,19 @@ class ModelConfig(Part):
             raise ValueError(f"preferred_batch_size: must be 1 to max_batch_size={self.max_batch_size}")
         return self
 
+    @property
+    def is_ensemble(self) -> bool:
+        return self.platform == "ensemble" or self.ensemble_scheduling is not None
+
+    @property
+    def instances(self) -> int:
+        """How many of it are wanted, over all of its groups."""
+        return sum(group.count for group in self.instance_group) or 1
+
+    @property
+    def on_gpu(self) -> bool:
+        return any(group.kind == "KIND_GPU" for group in self.instance_group)
+
     def shape_of(self, tensor: TensorConfig) -> list[int]:
         """The whole shape, -1 for the batch."""
         return [-1, *tensor.dims] if self.max_batch_size else list(tensor.dims)
@@ -112,6 +179,11 @@ class ModelConfig(Part):
         raw = self.model_dump(mode="json", exclude_none=True)
         for output in raw["output"]:
             del output["optional"]  # a word for inputs
+        for warmup in raw["model_warmup"]:
+            for wanted in warmup["inputs"].values():  # one of several ways to fill it: only the chosen one is said
+                for kind in ("zero_data", "random_data"):
+                    if not wanted[kind]:
+                        del wanted[kind]
         return raw
 
     def to_proto(self) -> Any:

@@ -3,23 +3,22 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from interest.errors import AttuneError, DeadlineExceeded
+from interest.errors import AttuneError, DeadlineExceeded, InvalidConfig
 from serve.oip.batching import DynamicBatcher
 from serve.oip.checks import checked_rows, integer_parameter, refuse_sequences
 from serve.oip.classification import wanted_outputs
 from serve.oip.datatypes import from_json
+from serve.oip.entries import Entry, FixedEntry, unknown
 from serve.oip.errors import InvalidInput, UnknownModel, Unsupported
 from serve.oip.message import InferRequest, InferResponse
-from serve.oip.model_config import DynamicBatching, ModelConfig, TensorConfig
+from serve.oip.model_config import ModelConfig, TensorConfig
 from serve.oip.pipeline_models import GeneratorModel
 from serve.oip.ragged import trimmed
-from serve.oip.stage_models import ServedModel
-from serve.oip.statistics import NOTHING, ModelStatistics, as_json, totals
+from serve.oip.statistics import NOTHING, as_json, totals
 
 EXTENSIONS = (
     "classification",
@@ -32,133 +31,144 @@ EXTENSIONS = (
     "statistics",
     "generate",
 )
-
-
-@dataclass(slots=True)
-class _Entry:
-    model: ServedModel
-    version: str
-    statistics: ModelStatistics
-    batcher: DynamicBatcher
-    config: ModelConfig = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.config = self.model.config
+NO_PARAMETERS: Mapping[str, Any] = {}
 
 
 class InferenceServer:
     """Errors of every method: `UnknownModel` for a name or version that is not served."""
 
-    def __init__(
-        self, name: str, version: str, models: Mapping[str, tuple[str, ServedModel]], in_flight: int, timeout_s: float
-    ) -> None:
-        """`models`: by name, the version and the model; `in_flight`: batches that one model computes at once.
-
-        `timeout_s`: of a whole answer; a decoupled model has its own.
-        """
+    def __init__(self, name: str, version: str, entries: Mapping[str, Entry], timeout_s: float) -> None:
+        """`timeout_s`: of a whole answer; a decoupled model has its own."""
         self._timeout_s = timeout_s
         self.name = name
         self.version = version
-        self._entries: dict[str, _Entry] = {}
-        for model_name, (model_version, model) in models.items():
-            config, statistics = model.config, ModelStatistics(model_name, model_version)
-            batcher = DynamicBatcher(
-                model.infer, config.max_batch_size, config.dynamic_batching or DynamicBatching(), statistics, in_flight
-            )
-            self._entries[model_name] = _Entry(model, model_version, statistics, batcher)
+        self._entries = dict(entries)
+
+    def add(self, name: str, entry: Entry) -> None:
+        """One more model, before the start: ensembles need the server that they are part of."""
+        self._entries[name] = entry
+
+    async def start(self) -> None:
+        """Returns when it is known what every model serves."""
+        await asyncio.gather(*(entry.start() for entry in self._entries.values()))
 
     async def close(self) -> None:
-        await asyncio.gather(*(entry.batcher.close() for entry in self._entries.values()))
+        await asyncio.gather(*(entry.close() for entry in self._entries.values()))
 
     def server_metadata(self) -> dict[str, Any]:
         return {"name": self.name, "version": self.version, "extensions": list(EXTENSIONS)}
 
-    def require(self, model: str, version: str = "") -> ModelConfig:
-        """The config of a model that is served."""
-        return self._entry(model, version).config
+    async def require(self, model: str, version: str = "") -> ModelConfig:
+        """The config of a model that is served. Raises `UnknownModel` otherwise."""
+        return (await self._served(model, version))[0].config
 
-    def model_metadata(self, model: str, version: str = "") -> dict[str, Any]:
-        entry = self._entry(model, version)
-        config = entry.config
+    async def is_ready(self, model: str, version: str = "") -> bool:
+        """Whether a model of the repository is served. Raises `UnknownModel` for what is not there."""
+        entry = self._entry(model)
+        await entry.refresh()
+        states = [one for one in entry.versions if version in ("", one.version)]
+        if not states:
+            raise unknown(model, version)
+        return any(one.state == "READY" for one in states)
+
+    async def model_metadata(self, model: str, version: str = "") -> dict[str, Any]:
+        config = await self.require(model, version)
         return {
             "name": model,
-            "versions": [entry.version],
+            "versions": [one.version for one in self._entry(model).versions if one.state == "READY"],
             "platform": config.platform or config.backend,
             "inputs": [_described(config, one) for one in config.input],
             "outputs": [_described(config, one) for one in config.output],
         }
 
-    def statistics(self, model: str = "", version: str = "") -> dict[str, Any]:
+    async def statistics(self, model: str = "", version: str = "") -> dict[str, Any]:
         """Of one model, or of all; summed over the replicas of this node."""
-        names = [model] if model else sorted(self._entries)
-        entries = [self._entry(name, version) for name in names]
+        if model:
+            await self.require(model, version)
         found = totals()
         return {
             "model_stats": [
-                as_json(name, entry.version, found.get((name, entry.version), NOTHING))
-                for name, entry in zip(names, entries, strict=True)
+                as_json(name, one.version, found.get((name, one.version), NOTHING))
+                for name in ([model] if model else sorted(self._entries))
+                for one in self._entries[name].versions
+                if one.state == "READY" and version in ("", one.version)
             ]
         }
 
-    def index(self) -> list[dict[str, str]]:
-        """Every model with its version and state; all of them are ready as long as the server runs."""
+    async def index(self, ready: bool = False) -> list[dict[str, str]]:
+        """Every model with its versions and their states; `ready`: only those that are served."""
+        await asyncio.gather(*(entry.refresh() for entry in self._entries.values()))
         return [
-            {"name": name, "version": entry.version, "state": "READY", "reason": ""}
+            {"name": name, "version": one.version, "state": one.state, "reason": one.reason}
             for name, entry in sorted(self._entries.items())
+            for one in entry.versions
+            if one.state == "READY" or not ready
         ]
 
-    def load(self, model: str) -> None:
-        """Models of the pipeline are loaded as long as the server runs: nothing is left to do for them."""
-        self._entry(model, "")
+    async def load(self, model: str, parameters: Mapping[str, Any] = NO_PARAMETERS) -> None:
+        """Serve what the model's folder says now. Raises `InvalidInput` when it cannot be: what was served, is."""
+        if parameters:
+            raise InvalidInput(
+                f"failed to load '{model}': parameters {sorted(parameters)} are not supported: edit the config file"
+            )
+        if model not in self._entries:
+            raise UnknownModel(
+                f"failed to load '{model}': its folder was not in the repository when the server started"
+            )
+        try:
+            await self._entries[model].load()
+        except InvalidConfig as error:
+            raise InvalidInput(error.message) from error
 
-    def unload(self, model: str) -> None:
-        """Raises `InvalidInput`: without any of its models the pipeline could not answer."""
-        self._entry(model, "")
-        raise InvalidInput(f"failed to unload '{model}': the pipeline needs it as long as the server runs")
+    async def unload(self, model: str) -> None:
+        """Raises `InvalidInput` for a model that the server needs."""
+        await self._entry(model).unload()
 
     async def infer(self, request: InferRequest) -> InferResponse:
         """One answer. Raises `InvalidInput` for what does not fit, `QueueFull`, and what the model raises."""
-        entry = self._entry(request.model, request.version)
+        entry, batcher = await self._served(request.model, request.version)
         rows = checked_rows(request, entry.config)
         refuse_sequences(request.parameters)
         priority = integer_parameter(request.parameters, "priority")
         timeout_us = integer_parameter(request.parameters, "timeout")
         try:
             async with asyncio.timeout(None if entry.config.model_transaction_policy.decoupled else self._timeout_s):
-                outputs = await entry.batcher.submit(request.inputs, rows, priority, timeout_us)
+                answer = await batcher.submit(request.inputs, rows, priority, timeout_us)
         except TimeoutError as error:
             raise DeadlineExceeded(f"{request.model}: no answer within {self._timeout_s:.0f} s") from error
-        outputs = trimmed(outputs, entry.model.lengths)
+        outputs = trimmed(answer.tensors, entry.lengths)
         batched = entry.config.max_batch_size > 0
         return InferResponse(
             model=request.model,
-            version=entry.version,
+            version=answer.version,
             id=request.id,
             outputs=wanted_outputs(outputs, request.outputs, batched),
         )
 
     async def stream(self, request: InferRequest) -> AsyncGenerator[InferResponse, None]:
         """Answer after answer of a decoupled model; the one answer of any other. Closing it stops the work."""
-        entry = self._entry(request.model, request.version)
-        if not isinstance(entry.model, GeneratorModel):
+        entry = self._entry(request.model)
+        if not (isinstance(entry, FixedEntry) and isinstance(entry.model, GeneratorModel)):
             yield await self.infer(request)
             return
-        checked_rows(request, entry.config)
+        config = await self.require(request.model, request.version)
+        checked_rows(request, config)
+        version = entry.versions[-1].version
         async with aclosing(entry.model.stream(request.inputs)) as growing:
             async for outputs in growing:
                 chosen = wanted_outputs(outputs, request.outputs, False)
-                yield InferResponse(model=request.model, version=entry.version, id=request.id, outputs=chosen)
+                yield InferResponse(model=request.model, version=version, id=request.id, outputs=chosen)
 
-    def generate_request(self, model: str, version: str, body: Mapping[str, Any]) -> InferRequest:
+    async def generate_request(self, model: str, version: str, body: Mapping[str, Any]) -> InferRequest:
         """The generate extension: keys that are inputs become tensors, the others parameters."""
-        entry = self._entry(model, version)
-        known = {tensor.name: tensor for tensor in entry.config.input}
-        inputs = {key: _as_tensor(known[key], value, entry.config) for key, value in body.items() if key in known}
+        config = await self.require(model, version)
+        known = {tensor.name: tensor for tensor in config.input}
+        inputs = {key: _as_tensor(known[key], value, config) for key, value in body.items() if key in known}
         rest = {key: value for key, value in body.items() if key not in known and key not in ("id", "parameters")}
         own = body.get("parameters", {})
         if not isinstance(own, dict):
             raise InvalidInput("'parameters': an object is expected")
-        inputs |= {key: _as_tensor(known[key], value, entry.config) for key, value in own.items() if key in known}
+        inputs |= {key: _as_tensor(known[key], value, config) for key, value in own.items() if key in known}
         rest |= {key: value for key, value in own.items() if key not in known}
         return InferRequest(
             model=model,
@@ -169,13 +179,19 @@ class InferenceServer:
             parameters={key: value for key, value in rest.items() if isinstance(value, bool | int | float | str)},
         )
 
-    def _entry(self, model: str, version: str) -> _Entry:
-        entry = self._entries.get(model)
-        if entry is None:
-            raise UnknownModel(f"Request for unknown model: '{model}' is not found")
-        if version not in ("", entry.version):
-            raise UnknownModel(f"Request for unknown model: '{model}' version {version} is not found")
-        return entry
+    async def _served(self, model: str, version: str) -> tuple[Entry, DynamicBatcher]:
+        """A model and the queue before a version of it; asks its replicas before it says that there is none."""
+        entry = self._entry(model)
+        try:
+            return entry, entry.batcher(version)
+        except UnknownModel:
+            await entry.refresh()
+        return entry, entry.batcher(version)
+
+    def _entry(self, model: str) -> Entry:
+        if model not in self._entries:
+            raise unknown(model)
+        return self._entries[model]
 
 
 def generated_json(response: InferResponse) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class Execution:
 
 
 class ModelStatistics:
-    """Counts one version of one model."""
+    """Counts one model: under `version`, where an execution does not say which one it was."""
 
     def __init__(self, model: str, version: str) -> None:
         self._labels = (model, version)
@@ -49,9 +49,9 @@ class ModelStatistics:
         metrics.INFERENCE_COUNT.labels(*self._labels)
         metrics.INFERENCE_EXECUTIONS.labels(*self._labels)
 
-    def executed(self, batch: Execution) -> None:
+    def executed(self, batch: Execution, version: str = "") -> None:
         """Durations count once for each request of a batch, as Triton counts them."""
-        labels, requests = self._labels, batch.requests
+        labels, requests = (self._labels[0], version or self._labels[1]), batch.requests
         metrics.INFERENCE_SUCCESS.labels(*labels).inc(requests)
         metrics.INFERENCE_COUNT.labels(*labels).inc(batch.rows)
         metrics.INFERENCE_EXECUTIONS.labels(*labels).inc()

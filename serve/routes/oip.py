@@ -1,7 +1,7 @@
 """The Open Inference Protocol over HTTP: thin adapters onto `InferenceServer`, with Triton's error shape."""
 
 import zlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import aclosing
 from typing import Any
 
@@ -62,23 +62,33 @@ def oip_router(api: Api) -> APIRouter:
 
     @router.get("/models/stats")
     async def all_statistics() -> Response:
-        return _json(server.statistics())
+        return _json(await server.statistics())
 
     def versioned(path: str) -> tuple[str, str]:
         return f"/models/{{model}}{path}", f"/models/{{model}}/versions/{{version}}{path}"
 
-    def get(path: str, answer: Callable[[str, str], Response]) -> None:
+    def get(path: str, answer: Callable[[str, str], Awaitable[Response]]) -> None:
         for template in versioned(path):
 
             async def route(model: str, version: str = "") -> Response:
-                return answer(model, version)
+                return await answer(model, version)
 
             router.add_api_route(template, route, methods=["GET"])
 
-    get("", lambda model, version: _json(server.model_metadata(model, version)))
-    get("/config", lambda model, version: _json(server.require(model, version).to_json()))
-    get("/stats", lambda model, version: _json(server.statistics(model, version)))
-    get("/ready", lambda model, version: Response(status_code=200 if server.require(model, version) else 400))
+    async def metadata(model: str, version: str) -> Response:
+        return _json(await server.model_metadata(model, version))
+
+    async def config(model: str, version: str) -> Response:
+        return _json((await server.require(model, version)).to_json())
+
+    async def statistics(model: str, version: str) -> Response:
+        return _json(await server.statistics(model, version))
+
+    async def model_ready(model: str, version: str) -> Response:
+        return Response(status_code=200 if await server.is_ready(model, version) else 400)
+
+    for path, answer in (("", metadata), ("/config", config), ("/stats", statistics), ("/ready", model_ready)):
+        get(path, answer)
 
     async def infer(request: Request, model: str, version: str = "") -> Response:
         body = _decompressed(await request.body(), request.headers, api.limits.max_body_bytes)
@@ -91,13 +101,13 @@ def oip_router(api: Api) -> APIRouter:
         return Response(content, headers={HEADER_LENGTH: str(json_length)}, media_type=OCTETS)
 
     async def generate(request: Request, model: str, version: str = "") -> Response:
-        asked = server.generate_request(model, version, {"stream": False, **_object(await request.body())})
+        asked = await server.generate_request(model, version, {"stream": False, **_object(await request.body())})
         with api.permits.hold():
             answers = [answer async for answer in server.stream(asked)]
         return _json(generated_json(whole(answers)))
 
     async def generate_stream(request: Request, model: str, version: str = "") -> Response:
-        asked = server.generate_request(model, version, {"stream": True, **_object(await request.body())})
+        asked = await server.generate_request(model, version, {"stream": True, **_object(await request.body())})
 
         async def lines() -> AsyncIterator[bytes]:
             try:
@@ -108,7 +118,7 @@ def oip_router(api: Api) -> APIRouter:
             except AttuneError as error:
                 yield b"data: " + orjson.dumps({"error": error.message}) + b"\n\n"
 
-        server.require(model, version)
+        await server.require(model, version)
         return StreamingResponse(lines(), media_type="text/event-stream")
 
     for path, route in (("/infer", infer), ("/generate", generate), ("/generate_stream", generate_stream)):
@@ -116,17 +126,17 @@ def oip_router(api: Api) -> APIRouter:
             router.add_api_route(template, route, methods=["POST"])
 
     @router.post("/repository/index")
-    async def index() -> Response:
-        return _json(server.index())
+    async def index(request: Request) -> Response:
+        return _json(await server.index(_object(await request.body()).get("ready") is True))
 
     @router.post("/repository/models/{model}/load")
-    async def load(model: str) -> Response:
-        server.load(model)
+    async def load(request: Request, model: str) -> Response:
+        await server.load(model, _object(await request.body()).get("parameters") or {})
         return Response()
 
     @router.post("/repository/models/{model}/unload")
     async def unload(model: str) -> Response:
-        server.unload(model)
+        await server.unload(model)
         return Response()
 
     return router

@@ -1,4 +1,4 @@
-"""One real Ray cluster for the end-to-end tests: real vLLM, two replicas of every stage but generator and store."""
+"""One real Ray cluster for the end-to-end tests: real vLLM, two replicas of all but generator and store."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,6 +9,7 @@ import pytest
 
 from serve.commands.server import wait_until_ready
 from serve.config import DEPLOYMENTS, HttpConfig
+from tests.serve.oip.folders import write_scaler, write_twice
 
 TWICE = ("ingress", "interest", "retriever", "reranker", "encoder")
 
@@ -36,11 +37,15 @@ def cluster(trained_home: Any, tmp_path_factory: pytest.TempPathFactory) -> Iter
     folder = tmp_path_factory.mktemp("cluster") / "home"
     shutil.copytree(trained_home.folder, folder)
     home = type(trained_home)(folder, trained_home.world)
+    write_scaler(folder / "models", version_policy={"latest": {"num_versions": 2}}, instance_group=[{"count": 2}])
+    write_twice(folder / "models")
     deployments = {
         name: {"num_cpus": 0.05, "num_replicas": 2 if name in TWICE else 1, "max_ongoing_requests": 64}
         for name in DEPLOYMENTS
     }
     grpc_port = free_port()
-    with running(home.config(deployments=deployments), HttpConfig(port=0, grpc_port=grpc_port)) as url:
+    own = {"deployments": {"scaler": {"num_cpus": 0.05, "num_replicas": 2}}}
+    config = home.config(deployments=deployments, user_models=own)
+    with running(config, HttpConfig(port=0, grpc_port=grpc_port)) as url:
         wait_until_ready(url)
         yield Cluster(url, home, f"127.0.0.1:{grpc_port}")

@@ -1,11 +1,16 @@
 """The Open Inference Protocol on the real cluster, asked by Triton's own clients; two replicas of every stage."""
 
+import shutil
+import threading
 import warnings
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
+
+from tests.serve.oip.folders import write_config, write_version
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of gevent and of generated code
@@ -51,7 +56,7 @@ def test_the_stock_clients_find_server_and_models(name: str, request: pytest.Fix
     index = client.get_model_repository_index(**as_json)
     assert {one["name"] for one in (index if name == "http" else index["models"])} >= {"recommend", "generator"}
     client.load_model("encoder")
-    with pytest.raises(InferenceServerException, match="the pipeline needs it"):
+    with pytest.raises(InferenceServerException, match="the server needs it"):
         client.unload_model("encoder")
 
 
@@ -134,6 +139,63 @@ def test_a_deadline_of_the_callers_is_kept(remote: Any) -> None:
     with pytest.raises(InferenceServerException, match="Deadline"):
         remote.infer("encoder", [text_input(triton_grpc, "a")], client_timeout=0.0001)
     assert grpc.StatusCode.DEADLINE_EXCEEDED.name == "DEADLINE_EXCEEDED"
+
+
+def scaled(client: Any, module: Any, version: str = "", model: str = "scaler", name: str = "x") -> tuple[str, float]:
+    one = module.InferInput(name, [1, 2], "FP32")
+    one.set_data_from_numpy(np.ones((1, 2), np.float32))
+    answer = client.infer(model, [one], model_version=version)
+    about = answer.get_response()
+    found = about["model_version"] if isinstance(about, dict) else about.model_version
+    return found, float(answer.as_numpy("c" if model == "twice" else "y")[0, 0])
+
+
+def test_a_folder_in_the_repository_is_a_model_of_two_replicas_and_its_versions_change_on_both(
+    cluster: Any, http: Any, remote: Any
+) -> None:
+    folder = cluster.home.folder / "models" / "scaler"
+    clients = ((http, triton_http), (remote, triton_grpc))
+    assert [scaled(*one) for one in clients] == [("1", 2.0)] * 2
+    assert scaled(http, triton_http, model="twice", name="a") == ("1", 4.0)
+    write_version(folder, "2", 3)
+    http.load_model("scaler")
+    assert {scaled(*one) for one in clients * 10} == {("2", 3.0)}
+    assert {scaled(*one, version="1") for one in clients * 10} == {("1", 2.0)}
+    write_version(folder, "3", 4, "raise RuntimeError('no weights')")
+    with pytest.raises(InferenceServerException, match="no weights"):
+        remote.load_model("scaler")
+    assert {scaled(*one) for one in clients * 10} == {("2", 3.0)}
+    remote.unload_model("scaler")
+    with pytest.raises(InferenceServerException, match="'scaler' is not found"):
+        scaled(remote, triton_grpc)
+    shutil.rmtree(folder / "3")
+    http.load_model("scaler")
+    assert {scaled(*one) for one in clients * 10} == {("2", 3.0)}
+
+
+def test_no_request_fails_while_versions_are_swapped_on_both_replicas(cluster: Any, http: Any) -> None:
+    folder = cluster.home.folder / "models" / "scaler"
+    write_config(folder, instance_group=[{"count": 2}])
+    stop = threading.Event()
+
+    def asking() -> set[tuple[str, float]]:
+        found = set()
+        with triton_http.InferenceServerClient(cluster.url.removeprefix("http://"), network_timeout=60.0) as client:
+            while not stop.is_set():
+                found.add(scaled(client, triton_http))
+        return found
+
+    with ThreadPoolExecutor(4) as callers:
+        answers = [callers.submit(asking) for _ in range(4)]
+        try:
+            for version in range(10, 20):
+                write_version(folder, str(version), version)
+                http.load_model("scaler")
+        finally:
+            stop.set()
+    seen = set().union(*(answer.result() for answer in answers))
+    assert all(value == float(version) for version, value in seen - {("2", 3.0)})
+    assert ("19", 19.0) in seen | {scaled(http, triton_http)}
 
 
 def test_counts_of_all_replicas_move_exactly_by_what_was_sent(http: Any, remote: Any) -> None:

@@ -10,6 +10,7 @@ from interest.batch import Tensors
 from interest.errors import NotReady
 from serve.oip.batching import DynamicBatcher
 from serve.oip.errors import QueueFull
+from serve.oip.message import Answer
 from serve.oip.model_config import DynamicBatching, QueuePolicy
 from serve.oip.statistics import ModelStatistics, totals
 
@@ -22,13 +23,13 @@ class Doubler:
         self.gate = asyncio.Event()
         self.gate.set()
 
-    async def infer(self, tensors: Tensors) -> Tensors:
+    async def infer(self, tensors: Tensors) -> Answer:
         values = tensors["x"]
         self.batches.append(values.ravel().tolist())
         await self.gate.wait()
         if (values < 0).any():
             raise ValueError("negative")
-        return {"y": 2 * values}
+        return Answer("1", {"y": 2 * values})
 
 
 def rows(*values: float) -> Tensors:
@@ -39,7 +40,7 @@ def batcher(model: Doubler, name: str = "m", size: int = 8, **settings: object) 
     return DynamicBatcher(model.infer, size, DynamicBatching(**settings), ModelStatistics(name, "1"))
 
 
-async def submitted(queue: DynamicBatcher, *values: float, **options: int) -> "asyncio.Task[Tensors]":
+async def submitted(queue: DynamicBatcher, *values: float, **options: int) -> "asyncio.Task[Answer]":
     task = asyncio.create_task(queue.submit(rows(*values), len(values), **options))
     for _ in range(3):  # the task begins, the batch is made, the model is called
         await asyncio.sleep(0)
@@ -55,11 +56,11 @@ async def test_an_idle_model_starts_at_once_and_a_busy_one_fills_its_next_batch(
     tasks += [await submitted(queue, float(number)) for number in range(1, 4)]
     assert model.batches == [[0.0]]
     model.gate.set()
-    assert [(await task)["y"].tolist() for task in tasks] == [[[0.0]], [[2.0]], [[4.0]], [[6.0]]]
+    assert [(await task).tensors["y"].tolist() for task in tasks] == [[[0.0]], [[2.0]], [[4.0]], [[6.0]]]
     assert model.batches == [[0.0], [1.0, 2.0, 3.0]]
 
 
-async def waiting_behind(model: Doubler, queue: DynamicBatcher) -> "asyncio.Task[Tensors]":
+async def waiting_behind(model: Doubler, queue: DynamicBatcher) -> "asyncio.Task[Answer]":
     model.gate.clear()
     return await submitted(queue, 0.0)
 
@@ -81,7 +82,7 @@ async def test_a_poisoned_request_fails_alone() -> None:
     tasks = [await submitted(queue, value) for value in (1.0, -1.0, 2.0)]
     model.gate.set()
     found = await asyncio.gather(first, *tasks, return_exceptions=True)
-    assert [type(one) for one in found] == [dict, dict, ValueError, dict]
+    assert [type(one) for one in found] == [Answer, Answer, ValueError, Answer]
     counted = totals()["poisoned", "1"]
     assert (counted.number("nv_inference_request_success"), counted.number("nv_inference_request_failure")) == (3, 1)
 
@@ -89,7 +90,7 @@ async def test_a_poisoned_request_fails_alone() -> None:
 async def test_an_overloaded_model_is_not_asked_again_for_each_request_of_the_batch() -> None:
     calls = 0
 
-    async def overloaded(tensors: Tensors) -> Tensors:
+    async def overloaded(tensors: Tensors) -> Answer:
         nonlocal calls
         calls += 1
         raise NotReady("no replica is healthy")
@@ -181,8 +182,8 @@ async def test_a_delayed_request_goes_on_after_all_others() -> None:
 
 
 async def test_a_model_that_gives_too_few_rows_is_an_error_to_its_callers() -> None:
-    async def short(tensors: Tensors) -> Tensors:
-        return {"y": tensors["x"][:0]}
+    async def short(tensors: Tensors) -> Answer:
+        return Answer("1", {"y": tensors["x"][:0]})
 
     queue = DynamicBatcher(short, 8, DynamicBatching(), ModelStatistics("short", "1"))
     with pytest.raises(Exception, match="its first size must be 1"):

@@ -120,7 +120,7 @@ async def test_a_stage_that_hangs_is_given_up(server: Any, monkeypatch: pytest.M
     async def hang(*arguments: object) -> None:
         await asyncio.Event().wait()
 
-    monkeypatch.setattr(server.ingress._api.inference._entries["encoder"].batcher, "submit", hang)
+    monkeypatch.setattr(server.ingress._api.inference._entries["encoder"]._batcher, "submit", hang)
     assert (await refused(server, "encoder", {"inputs": [strings("text", "a")]}))[0] == 503
 
 
@@ -229,7 +229,7 @@ async def test_an_unknown_model_is_404_for_every_call(server: Any) -> None:
         ("GET", "/v2/models/nope/ready"),
         ("POST", "/v2/models/nope/generate"),
         ("POST", "/v2/models/nope/generate_stream"),
-        ("POST", "/v2/repository/models/nope/load"),
+        ("POST", "/v2/repository/models/nope/unload"),
     ):
         answer = await server.client.request(method, path, json={} if method == "POST" else None)
         assert (answer.status_code, answer.json()["error"]) == (
@@ -242,14 +242,14 @@ async def test_models_of_the_pipeline_stay_loaded(server: Any) -> None:
     assert (await server.client.post("/v2/repository/models/encoder/load", json={})).status_code == 200
     answer = await server.client.post("/v2/repository/models/encoder/unload", json={})
     assert answer.status_code == 400
-    assert "the pipeline needs it" in answer.json()["error"]
+    assert "the server needs it" in answer.json()["error"]
 
 
 async def test_an_overload_is_503_with_the_time_to_come_back(server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     async def full(*arguments: object) -> None:
         raise QueueFull("Exceeds maximum queue size", 2.5)
 
-    monkeypatch.setattr(server.ingress._api.inference._entries["encoder"].batcher, "submit", full)
+    monkeypatch.setattr(server.ingress._api.inference._entries["encoder"]._batcher, "submit", full)
     answer = await server.client.post("/v2/models/encoder/infer", json={"inputs": [strings("text", "a")]})
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "3")
     server.ingress._api.permits.limit = 0

@@ -1,0 +1,41 @@
+"""`attune models`: what a running server serves, and loading and unloading it, through the Open Inference Protocol."""
+
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+from rich.console import Console
+from rich.table import Table
+
+from interest.errors import AttuneError, InvalidRequest, NotReady
+
+TIMEOUT_S = 600.0  # a model may take its time to load
+
+
+def show_models(console: Console, url: str) -> None:
+    """A row for each version of each model."""
+    table = Table("model", "version", "state", "reason")
+    for one in _post(url, "index"):
+        table.add_row(one["name"], one["version"], one["state"], one["reason"])
+    console.print(table)
+
+
+def change_model(console: Console, url: str, what: str, model: str) -> None:
+    """`what`: load or unload. Raises `InvalidRequest` with the server's own sentence when it refuses."""
+    with console.status(f"{what} {model} ..."):
+        _post(url, f"models/{quote(model, safe='')}/{what}")
+    states = [f"{one['version']} {one['state']}" for one in _post(url, "index") if one["name"] == model]
+    console.print(f"{model}: {', '.join(states)}", highlight=False)
+
+
+def _post(url: str, path: str) -> Any:
+    try:
+        answer = httpx.post(f"{url}/v2/repository/{path}", json={}, timeout=TIMEOUT_S)
+    except httpx.HTTPError as error:
+        raise NotReady(f"{url}: {error}") from error
+    if answer.status_code == 200:
+        return answer.json() if answer.content else None
+    try:
+        raise InvalidRequest(answer.json()["error"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise AttuneError(f"{url}: status {answer.status_code}") from error

@@ -1,0 +1,77 @@
+"""The model repository: `<name>/<version>/` with a config file, on this machine or at any fsspec URL."""
+
+import hashlib
+import re
+import shutil
+import tempfile
+from pathlib import Path
+
+from fsspec import AbstractFileSystem
+from fsspec.core import url_to_fs
+from fsspec.implementations.local import LocalFileSystem
+
+from interest.errors import InvalidConfig
+from serve.oip.config_files import read_model_config
+from serve.oip.model_config import ModelConfig
+from serve.oip.user_models import servable
+
+BUILT_IN = ("encoder", "interest", "retriever", "reranker", "generator", "recommend")
+_VERSION = re.compile(r"[1-9][0-9]*")
+
+
+def read_user_models(url: str) -> dict[str, ModelConfig]:
+    """Every folder of the repository with a config file, by name. Raises `InvalidConfig` naming what does not fit."""
+    files, root = url_to_fs(url)
+    found: dict[str, ModelConfig] = {}
+    for folder in sorted(files.ls(root, detail=False)) if files.isdir(root) else []:
+        config = read_model_config(files, folder.rstrip("/"))
+        if config is not None and config.name in BUILT_IN:
+            raise InvalidConfig(f"{folder}: {config.name!r} is the name of a model of Attune's own; choose another")
+        if config is not None:
+            found[config.name] = servable(config)
+    return found
+
+
+class ModelFolder:
+    """One model's folder. Versions that lie elsewhere are copied to this machine before they are loaded."""
+
+    def __init__(self, url: str, name: str) -> None:
+        self._files, root = url_to_fs(url)
+        self.path = f"{root.rstrip('/')}/{name}"
+        self._name = name
+
+    def config(self) -> ModelConfig:
+        """What the config file says now. Raises `InvalidConfig`."""
+        self._files.invalidate_cache()
+        config = read_model_config(self._files, self.path)
+        if config is None:
+            raise InvalidConfig(f"{self.path}: no config file")
+        return servable(config)
+
+    def versions(self) -> list[str]:
+        """The version folders, ascending."""
+        names = [path.rstrip("/").rpartition("/")[2] for path in self._files.ls(self.path, detail=False)]
+        return sorted(filter(_VERSION.fullmatch, names), key=int)
+
+    def mark(self, version: str) -> str:
+        """Changes whenever a file of the version does."""
+        return _mark(self._files, f"{self.path}/{version}")
+
+    def fetch(self, version: str) -> Path:
+        """The version's folder on this machine: itself, or a copy that `drop` removes."""
+        source = f"{self.path}/{version}"
+        if isinstance(self._files, LocalFileSystem):
+            return Path(source)
+        target = Path(tempfile.mkdtemp(prefix=f"attune-{self._name}-")) / version
+        self._files.get(source, str(target), recursive=True)
+        return target
+
+    def drop(self, folder: Path) -> None:
+        """Remove what `fetch` copied."""
+        if not isinstance(self._files, LocalFileSystem):
+            shutil.rmtree(folder.parent, ignore_errors=True)
+
+
+def _mark(files: AbstractFileSystem, folder: str) -> str:
+    facts = sorted((path, str(files.checksum(path))) for path in files.find(folder) if "__pycache__" not in path)
+    return hashlib.sha256(repr(facts).encode()).hexdigest()

@@ -1,0 +1,163 @@
+"""Deployment handles that look like stages and like hosts of models: tensors in and out, and only our own errors."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from ray.exceptions import RayActorError, RayTaskError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+from ray.serve.handle import DeploymentHandle, DeploymentResponse
+
+from interest.batch import Tensors
+from interest.errors import AttuneError, NotReady, Overloaded
+from serve.model import Streaming
+from serve.oip.hosted import HostState
+from serve.oip.message import Answer
+from serve.ranker import Stage
+
+log = logging.getLogger("attune.deployments")
+
+
+def stage_of(name: str, handle: DeploymentHandle) -> Stage:
+    """The deployment as a callable from tensors to tensors that raises our own errors.
+
+    A call whose replica died is made once more: every stage call may be repeated, because reads change nothing and
+    writes carry idempotency keys.
+    """
+
+    async def call(tensors: Tensors) -> Tensors:
+        try:
+            return await _once(name, handle, tensors)
+        except RayActorError:
+            log.warning("a %s replica died with a call under way; calling another", name)
+        try:
+            return await _once(name, handle, tensors)
+        except RayActorError as error:
+            raise NotReady(f"{name}: its replica died") from error
+
+    return call
+
+
+@dataclass(frozen=True, slots=True)
+class HostHandle:
+    """All replicas of a user's model as one `Host`: questions go to one of them, changes to every one."""
+
+    name: str
+    handle: DeploymentHandle
+
+    async def infer(self, version: str, tensors: Tensors) -> Answer:
+        """Made once more when the replica died: answers of a model must not depend on how often it was asked."""
+        try:
+            answer: Answer = await self._asked("infer", version, tensors)
+        except RayActorError:
+            log.warning("a %s replica died with a call under way; calling another", self.name)
+        else:
+            return answer
+        try:
+            answer = await self._asked("infer", version, tensors)
+        except RayActorError as error:
+            raise NotReady(f"{self.name}: its replica died") from error
+        return answer
+
+    async def state(self) -> HostState:
+        found: HostState = await self._asked("state")
+        return found
+
+    async def prepare(self) -> None:
+        await self._everywhere("prepare")
+
+    async def commit(self) -> None:
+        await self._everywhere("commit")
+
+    async def discard(self) -> None:
+        await self._everywhere("discard")
+
+    async def unload(self) -> None:
+        await self._everywhere("unload")
+
+    async def _asked(self, method: str, *arguments: Any) -> Any:
+        with _own_errors(self.name):
+            return await _answer_of(getattr(self.handle, method).remote(*arguments))
+
+    async def _everywhere(self, method: str) -> None:
+        """Returns when all replicas have ended; raises the first error then, so that none is still at it."""
+        with _own_errors(self.name):
+            found = await self.handle.broadcast(method).results_async(return_exceptions=True)
+            for result in found:
+                if isinstance(result, Exception):
+                    raise result
+
+
+def streaming_of(name: str, handle: DeploymentHandle) -> Streaming:
+    """The same for its streamed answers. A call whose replica died before it said anything is made once more."""
+    handle = handle.options(stream=True)
+
+    async def call(tensors: Tensors) -> AsyncGenerator[Tensors, None]:
+        for last_try in (False, True):
+            begun = False
+            try:
+                async with aclosing(_parts_of(name, handle, tensors)) as parts:
+                    async for part in parts:
+                        begun = True
+                        yield part
+                return
+            except RayActorError as error:
+                if begun or last_try:
+                    raise NotReady(f"{name}: its replica died") from error
+                log.warning("a %s replica died before it answered; calling another", name)
+
+    return call
+
+
+async def _parts_of(name: str, handle: DeploymentHandle, tensors: Tensors) -> AsyncGenerator[Tensors, None]:
+    with _own_errors(name):
+        response = handle.stream.remote(tensors)
+        try:
+            async for part in response:
+                yield part
+        finally:
+            response.cancel()  # of a call that has ended it does nothing
+
+
+async def _once(name: str, handle: DeploymentHandle, tensors: Tensors) -> Tensors:
+    with _own_errors(name):
+        return await _answer_of(handle.infer.remote(tensors))
+
+
+@contextmanager
+def _own_errors(name: str) -> Iterator[None]:
+    """Raises our own errors, and `RayActorError` for a replica that died; nothing else leaves but a cancellation."""
+    try:
+        yield
+    except RayTaskError as error:
+        raise _own(name, error) from error
+    except BackPressureError as error:
+        raise Overloaded(f"{name}: its queue is full") from error
+    except DeploymentUnavailableError as error:
+        raise NotReady(f"{name}: no replica is healthy") from error
+    except (AttuneError, RayActorError):
+        raise
+    except Exception as error:  # Ray's and gRPC's own trouble, of many classes (a message too long, a broken channel)
+        log.exception("calling %s failed", name)
+        raise AttuneError(f"{name}: {type(error).__name__}") from error
+
+
+async def _answer_of(response: DeploymentResponse) -> Tensors:
+    try:
+        answer: Tensors = await response
+        return answer
+    except asyncio.CancelledError:
+        response.cancel()  # Ray does not, and the replica would work on for nobody
+        raise
+
+
+def _own(name: str, error: RayTaskError) -> AttuneError:
+    """Our error out of Ray's wrapper: by class, with the text of our own attribute and not the remote traceback."""
+    cause = error.cause
+    if isinstance(cause, AttuneError):
+        return cause
+    log.error("%s failed: %s", name, error)
+    return AttuneError(f"{name}: {type(cause).__name__}")
