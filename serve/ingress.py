@@ -14,7 +14,7 @@ from interest.store.open import open_reader
 from interest.store.protocol import EventColumns, ItemChange
 from ranking.encoder_files import encoder_identity
 from ranking.popularity import Popularity
-from ranking.release import ModelRepository
+from ranking.release import ModelRepository, Release
 from serve.admission import Permits
 from serve.backfill import Backfill
 from serve.completions import Completions
@@ -27,8 +27,10 @@ from serve.generations import Generations
 from serve.grpc_service import GrpcService
 from serve.impressions import ImpressionWriter
 from serve.model import Streaming
-from serve.oip.assembly import inference_server
+from serve.oip.assembly import NO_VERSION, inference_server
+from serve.oip.counting import counted, counted_streaming
 from serve.oip.entries import Host
+from serve.oip.statistics import ModelStatistics
 from serve.paging import Pages
 from serve.pipeline import Pipeline
 from serve.popular import PopularItems
@@ -71,11 +73,13 @@ class Ingress:
         self._follower = Follower(self._reader, self._apply, config.retrieval.follow_interval_s, "ingress")
         self._impressions = ImpressionWriter(StoreClient(stages["store"]))
         self._tasks: list[asyncio.Task[None]] = []
-        self._api = self._make_api()
+        release = ModelRepository(Path(config.repository)).read_release(config.release)
+        self._encoder = counted(stages["encoder"], ModelStatistics("encoder", release.models["encoder"]))
+        self._api = self._make_api(release)
         self._backfill = Backfill(
             self._reader,
             self._api.writes.store,
-            stages["encoder"],
+            self._encoder,
             self._api.writes.encoder_name,
             lambda: self._follower.item_seq,
         )
@@ -114,27 +118,27 @@ class Ingress:
         if events is not None:
             self._popularity.append(events)
 
-    def _make_api(self) -> Api:
+    def _make_api(self, release: Release) -> Api:
         config = self._config
         repository = ModelRepository(Path(config.repository))
-        release = repository.read_release(config.release)
         encoder, _ = encoder_identity(repository.open_version("encoder", release.models["encoder"]).folder)
         versions = model_versions(release, config.generation.engine.model, PROMPT_VERSION)
         clock = clock_of(config)
         store = StoreClient(self._stages["store"])
         popular = PopularItems(self._catalogue, self._popularity)
         interest = self._stages["interest"]
-        chooser = TextChooser(self._stages["encoder"])
-        writer = ContentWriter(
-            self._stages["generator"], self._streaming, chooser, Telling(self._catalogue), config.generation
-        )
+        told = ModelStatistics("generator", release.models.get("generator", NO_VERSION))
+        generator, streaming = counted(self._stages["generator"], told), counted_streaming(self._streaming, told)
+        chooser = TextChooser(self._encoder)
+        writer = ContentWriter(generator, streaming, chooser, Telling(self._catalogue), config.generation)
         pipeline = Pipeline(config, self._stages, self._catalogue, popular, clock, versions, self._impressions, writer)
-        completions = Completions(self._stages["generator"], self._streaming, config.generation, config.limits)
+        completions = Completions(generator, streaming, config.generation, config.limits)
+        of_protocol = Completions(self._stages["generator"], streaming, config.generation, config.limits)
         return Api(
             pipeline=pipeline,
             generations=Generations(config.generation, pipeline, self._catalogue, versions),
             pages=Pages(config, self._reader, self._catalogue, writer, clock, self._impressions),
-            writes=Writes(store, self._reader, self._stages["encoder"], encoder, clock, config.limits),
+            writes=Writes(store, self._reader, self._encoder, encoder, clock, config.limits),
             users=Users(self._reader, interest, clock, release.name, config.evaluation.enabled),
             evaluations=Evaluations(
                 config.evaluation, config.limits, pipeline.answer, versions, store, self._reader, self._catalogue
@@ -146,11 +150,11 @@ class Ingress:
                 self._catalogue,
                 clock,
                 pipeline,
-                completions,
+                of_protocol,
                 self._hosts,
                 package_version("attune"),
             ),
-            embeddings=Embeddings(self._stages["encoder"], encoder, config.limits),
+            embeddings=Embeddings(self._encoder, encoder, config.limits),
             reader=self._reader,
             catalogue=self._catalogue,
             permits=Permits(config.limits.permits),

@@ -65,6 +65,7 @@ class Query:
     exploration: Exploration | None = None  # None: this request never explores
     reply_id: str = ""
     expires: float = math.inf  # perf_counter seconds: nobody waits for the answer after it
+    asked: float = field(default_factory=time.perf_counter, compare=False)  # perf_counter seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,9 +137,12 @@ class BatchRanker:
         BATCH_SIZE.observe(len(queries))
         expires = max(query.expires for query in queries)
         marks = [time.perf_counter()]
+        queued_s = sum(marks[0] - query.asked for query in queries)
         release = np.array([self._release], dtype=object)
         count = len(queries)
-        found = await self._call("interest", count, {"release": release, **user_tensors(queries)}, marks, expires)
+        found = await self._call(
+            "interest", count, {"release": release, **user_tensors(queries)}, marks, expires, queued_s
+        )
         users = {name: array for name, array in found.items() if not name.startswith("reply_")}
         boosts = _boosts(queries).to_tensors()
         requests = {**_requests(queries, self._candidates).to_tensors(), **boosts}
@@ -153,7 +157,9 @@ class BatchRanker:
         }
         return _split(queries, found, RankedBatch.from_tensors(ranked), timings)
 
-    async def _call(self, stage: str, count: int, tensors: Tensors, marks: list[float], expires: float) -> Tensors:
+    async def _call(
+        self, stage: str, count: int, tensors: Tensors, marks: list[float], expires: float, queued_s: float = 0.0
+    ) -> Tensors:
         try:
             with stage_timer(stage):
                 async with asyncio.timeout(expires - time.perf_counter()):
@@ -166,7 +172,7 @@ class BatchRanker:
             message = error.message if isinstance(error, AttuneError) else f"{type(error).__name__}: {error}"
             raise StageFailed(stage, message) from error
         marks.append(time.perf_counter())
-        self._statistics[stage].executed(Execution(count, count, 0.0, 0.0, marks[-1] - marks[-2], 0.0))
+        self._statistics[stage].executed(Execution(count, count, queued_s, 0.0, marks[-1] - marks[-2], 0.0))
         return answer
 
 

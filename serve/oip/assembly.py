@@ -56,9 +56,10 @@ def inference_server(
     }
     if config.generation.enabled:
         models["generator"] = GeneratorModel(completions)
-    in_flight = config.batching.max_in_flight
+    batched, single = config.batching.max_in_flight, config.limits.permits  # without a batch, each is one of its own
     entries: dict[str, Entry] = {
-        name: FixedEntry(model, _version(release, name), in_flight) for name, model in models.items()
+        name: FixedEntry(model, _version(release, name), batched if model.config.max_batch_size else single)
+        for name, model in models.items()
     }
     own = read_user_models(config.models_url)
     entries |= {name: UserEntry(own[name], host, own[name].instances + 1) for name, host in hosts.items()}
@@ -67,7 +68,7 @@ def inference_server(
     for name, ensemble in own.items():
         if ensemble.is_ensemble:
             model = EnsembleModel(checked_ensemble(ensemble, known), server.infer)
-            server.add(name, FixedEntry(model, ENSEMBLE_VERSION, config.limits.permits))
+            server.add(name, FixedEntry(model, ENSEMBLE_VERSION, single))
     return server
 
 

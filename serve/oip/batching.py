@@ -37,6 +37,8 @@ class _Waiting:
     future: asyncio.Future[Answer]
     signature: Signature
     timer: asyncio.TimerHandle | None = None
+    batch: "list[_Waiting] | None" = None  # that it travels in, once it does
+    task: "asyncio.Task[None] | None" = None  # that computes the batch
     late: bool = False  # its time in the queue is over, and its policy says to go on after all others
 
 
@@ -73,7 +75,7 @@ class DynamicBatcher(BatchRunner[_Waiting]):
     async def submit(self, tensors: Tensors, rows: int, priority: int = 0, timeout_us: int = 0) -> Answer:
         """The outputs of these rows, and the version that gave them.
 
-        Cancelling the caller drops the request unless it is being computed.
+        Cancelling the caller drops the request; a batch that all of its callers have left is computed no further.
 
         `priority`: 1 is the most urgent, 0 the model's default. `timeout_us`: in the queue, 0 for the model's default.
         """
@@ -94,6 +96,8 @@ class DynamicBatcher(BatchRunner[_Waiting]):
                 return await one.future
             except asyncio.CancelledError:
                 self._statistics.failed(Failure.CANCELED)
+                if one.task is not None and one.batch is not None and all(other.future.done() for other in one.batch):
+                    one.task.cancel()
                 raise
             finally:
                 if one.timer is not None:
@@ -148,6 +152,8 @@ class DynamicBatcher(BatchRunner[_Waiting]):
         return sorted(alive, key=lambda one: (one.late, one.level - (now - one.since) / AGING_S, one.since))
 
     async def _run(self, batch: list[_Waiting]) -> None:
+        for one in batch:
+            one.batch, one.task = batch, asyncio.current_task()
         try:
             await self._answered(batch)
         except asyncio.CancelledError:

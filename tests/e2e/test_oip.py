@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+import time
 import warnings
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -139,6 +140,54 @@ def test_a_deadline_of_the_callers_is_kept(remote: Any) -> None:
     with pytest.raises(InferenceServerException, match="Deadline"):
         remote.infer("encoder", [text_input(triton_grpc, "a")], client_timeout=0.0001)
     assert grpc.StatusCode.DEADLINE_EXCEEDED.name == "DEADLINE_EXCEEDED"
+
+
+def running(cluster: Any) -> float:
+    """Requests that the engine works on."""
+    text = cluster.client().get("/metrics").text
+    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith("vllm:num_requests_running"))
+
+
+def becomes(cluster: Any, wanted: float, within_s: float) -> bool:
+    give_up = time.monotonic() + within_s
+    while time.monotonic() < give_up:
+        if running(cluster) == wanted:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def long_text() -> list[Any]:
+    prompt, most = (
+        triton_grpc.InferInput("text_input", [1], "BYTES"),
+        triton_grpc.InferInput("max_tokens", [1], "INT32"),
+    )
+    prompt.set_data_from_numpy(np.array(["no end to it: " * 20], dtype=object))
+    most.set_data_from_numpy(np.array([700], dtype=np.int32))
+    heat = triton_grpc.InferInput("temperature", [1], "FP32")
+    heat.set_data_from_numpy(np.array([2.0], dtype=np.float32))  # at which the end mark is as rare as any other token
+    return [prompt, most, heat]
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_cancelled_call_stops_the_engine_within_a_second(cluster: Any, remote: Any, streamed: bool) -> None:
+    assert becomes(cluster, 0, 10)
+    ended: list[Any] = []
+    if streamed:
+        remote.start_stream(lambda result, error: ended.append(error))
+        for _ in range(4):
+            remote.async_stream_infer("generator", long_text())
+    else:
+        calls = [
+            remote.async_infer("generator", long_text(), lambda result, error: ended.append(error)) for _ in "1234"
+        ]
+    assert becomes(cluster, 1 if streamed else 4, 10), "it must be at work, or the test shows nothing"
+    if streamed:
+        remote.stop_stream(cancel_requests=True)
+    else:
+        for call in calls:
+            call.cancel()
+    assert becomes(cluster, 0, 1.0)
 
 
 def scaled(client: Any, module: Any, version: str = "", model: str = "scaler", name: str = "x") -> tuple[str, float]:

@@ -204,3 +204,30 @@ async def test_counts_move_by_what_was_sent() -> None:
     assert found.number("nv_inference_exec_count") == 2
     assert found.number("nv_inference_pending_request_count") == 0
     assert {size: one["attune_inference_batches"] for size, one in found.batches.items()} == {1: 1.0, 3: 1.0}
+
+
+async def test_a_batch_that_all_of_its_callers_have_left_is_computed_no_further() -> None:
+    model, stopped = Doubler(), asyncio.Event()
+
+    async def infer(tensors: Tensors) -> Answer:
+        try:
+            return await model.infer(tensors)
+        except asyncio.CancelledError:
+            stopped.set()
+            raise
+
+    queue = DynamicBatcher(infer, 8, DynamicBatching(), ModelStatistics("stopped", "1"))
+    model.gate.clear()
+    first, second = [asyncio.create_task(queue.submit(rows(value), 1)) for value in (1.0, 2.0)]
+    async with asyncio.timeout(5):
+        while model.batches != [[1.0, 2.0]]:
+            await asyncio.sleep(0)
+    first.cancel()
+    await asyncio.wait([first])
+    assert not stopped.is_set(), "the other still waits"
+    second.cancel()
+    await asyncio.wait([second])
+    async with asyncio.timeout(5):
+        await stopped.wait()
+    model.gate.set()
+    assert (await queue.submit(rows(3.0), 1)).tensors["y"].tolist() == [[6.0]]

@@ -299,3 +299,26 @@ async def test_the_past_is_asked_for_where_evaluation_allows_it(server: Any, use
     answer = await server.client.post("/v2/models/interest/infer", content=raw)
     past, live = outputs_of(answer.json())["events"]
     assert past < live
+
+
+async def test_native_calls_of_encoder_and_generator_count_as_theirs(server: Any, user: str) -> None:
+    async def answered(model: str) -> int:
+        (found,) = (await server.client.get(f"/v2/models/{model}/stats")).json()["model_stats"]
+        return int(found["inference_stats"]["success"]["count"])
+
+    models = (await server.client.get("/v1/models")).json()
+    encoder, generator = await answered("encoder"), await answered("generator")
+    embedded = await server.client.post(
+        "/v1/embeddings", json={"model": models["data"][-1]["id"], "input": ["red lamp", "blue lamp"]}
+    )
+    assert embedded.status_code == 200, embedded.text
+    asked = {"user_id": user, "count": 2, "generate": {"content_type": "reason"}}
+    assert (await server.client.post("/v1/recommendations", json=asked)).status_code == 200
+    prompt = {"name": "text_input", "shape": [1], "datatype": "BYTES", "data": ["a b"]}
+    most = {"name": "max_tokens", "shape": [1], "datatype": "INT32", "data": [2]}
+    await inferred(server, "generator", [prompt, most])
+    streamed = await server.client.post(
+        "/v2/models/generator/generate_stream", json={"text_input": "a b", "max_tokens": 2}
+    )
+    assert streamed.status_code == 200
+    assert (await answered("encoder"), await answered("generator")) == (encoder + 1, generator + 3)
