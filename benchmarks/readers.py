@@ -19,7 +19,7 @@ from ranking.importers import import_data
 from serve.generation.prompt import ContentType, GenerationTask, Language
 from serve.stages.candidates import READABLE_INTERESTS
 from serve.telling import told
-from serve.writer import facts_for
+from serve.text_origin import facts_for
 
 HISTORY = 20  # latest items of a reader that count
 LEAST_HISTORY = 5

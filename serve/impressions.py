@@ -80,9 +80,12 @@ class ImpressionWriter:
 
 
 def impressions_of(
-    reply: Recommendation, user_id: str, release: str, timestamp: float, requested_at: float
+    reply: Recommendation, origins: Sequence[str], user_id: str, release: str, timestamp: float, requested_at: float
 ) -> list[Impression]:
-    """What a reply shows to this user. `timestamp` by the server's one clock, `requested_at` by the wall's."""
+    """What a reply shows to this user; `origins` of its texts, or none at all.
+
+    `timestamp` is by the server's one clock, `requested_at` by the wall's.
+    """
     return [
         Impression(
             recommendation_id=reply.id,
@@ -96,8 +99,9 @@ def impressions_of(
             release=release,
             text=item.generated.text if item.generated else "",
             source=item.generated.source if item.generated else "",
+            origin=origin,
         )
-        for item in reply.data
+        for item, origin in zip(reply.data, origins or [""] * len(reply.data), strict=True)
     ]
 
 

@@ -80,7 +80,7 @@ class Pages:
         )
         TIERS.labels(reply.tier).inc()
         release = kept.model_versions["release"]
-        shown = impressions_of(reply, snapshot.user_id, release, self._clock.now(), requested_at)
+        shown = impressions_of(reply, written.origins, snapshot.user_id, release, self._clock.now(), requested_at)
         self._impressions.put(shown)
         return reply
 

@@ -73,6 +73,7 @@ class Answered:
 
     reply: Recommendation
     ranking: Ranking
+    origins: Sequence[str]  # of its texts
 
 
 class Pipeline:
@@ -193,9 +194,9 @@ class Pipeline:
         ranking, order = found
         served = replace(chosen.served, ranking=ranking)
         items = [chosen.items[place] for place in order]
-        return replace(chosen, served=served, items=items), replace(
-            written, contents=[written.contents[place] for place in order]
-        )
+        contents = [written.contents[place] for place in order]
+        origins = [written.origins[place] for place in order]
+        return replace(chosen, served=served, items=items), replace(written, contents=contents, origins=origins)
 
     def answered(self, request: RecommendationRequest, chosen: Chosen, written: Written) -> Answered:
         """6: the reply, with the path of its next page where there is one."""
@@ -203,7 +204,7 @@ class Pipeline:
         reply = self._reply(request, chosen.reply_id, chosen.served, chosen.items, written)
         if leaves_traces(request) and len(ranking.item_keys) > len(chosen.items):
             reply.next = next_page(reply.id, request.count, len(chosen.items))
-        return Answered(reply, ranking)
+        return Answered(reply, ranking, written.origins)
 
     async def user(self, user_id: str, items: int, deadline: Deadline) -> tuple[str, Interests]:
         """An id for a reply about so many items of the caller's choice, and what the user is interested in."""
@@ -273,7 +274,7 @@ class Pipeline:
         if request.user_id is None or not leaves_traces(request):
             return
         release = self._versions["release"]
-        shown = impressions_of(reply, request.user_id, release, self._clock.now(), requested_at)
+        shown = impressions_of(reply, answered.origins, request.user_id, release, self._clock.now(), requested_at)
         self._impressions.put(shown)
         if reply.next is not None:
             self._impressions.keep(

@@ -18,8 +18,9 @@ from serve.ranker import Stage
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The text to show, and how it did."""
+    """The text to show, what it was written from, and how it did."""
 
+    task: GenerationTask
     text: GeneratedText
     score: TextScore
 
@@ -61,7 +62,7 @@ class TextChooser:
         profile: Floats,
     ) -> Choice | None:
         found = [
-            Choice(text, scored(text, tasks[place], vector_of[place], profile))
+            Choice(tasks[place], text, scored(text, tasks[place], vector_of[place], profile))
             for place in places
             if (text := texts[place]) is not None
         ]

@@ -16,7 +16,7 @@ from serve.admission import Deadline, in_time
 from serve.config import GenerationConfig
 from serve.generation.choosing import TextScore
 from serve.generation.generator import GeneratedText, TextPart
-from serve.generation.prompt import GenerationTask, ItemFacts, Language
+from serve.generation.prompt import GenerationTask, Language
 from serve.metrics import GENERATED, TOKENS, stage_timer
 from serve.model import Streaming
 from serve.ranker import Stage
@@ -25,6 +25,7 @@ from serve.schema import Generate, GeneratedContent, Usage
 from serve.telling import Interest, Telling
 from serve.tenant import TENANT
 from serve.text_choice import TextChooser, variants
+from serve.text_origin import facts_for, packed_origin
 
 REPLY_MARGIN_S = 0.02  # kept back for the way home
 CANDIDATES_SHARE = 0.8  # of the time left, for writing them: the rest is for reading them
@@ -39,6 +40,7 @@ class Written:
     usage: Usage = field(default_factory=Usage)
     missing: bool = False
     timings_ms: Mapping[str, float] = field(default_factory=dict)  # empty when no text was asked for
+    origins: Sequence[str] = ()  # one an item, "" where no model wrote the text; empty when no text was asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +71,14 @@ class ContentWriter:
         if generate is None:
             return Written([None] * len(items))
         start = time.perf_counter()
-        texts: Sequence[GeneratedText | None] = [None] * len(items)
         if items and self._config.enabled and generate.candidates:
             return await self._best_written(generate, interests, items, deadline)
+        tasks = self._tasks(items, interests, generate)
+        texts: Sequence[GeneratedText | None] = [None] * len(items)
         if items and self._config.enabled:
-            texts = await self.write(items, interests, generate, deadline.remaining_s())
+            texts = await self._texts(tasks, generate, deadline.remaining_s())
         contents = [self._content(text, item, generate) for item, text in zip(items, texts, strict=True)]
-        return _written(contents, texts, start)
+        return _written(contents, texts, _origins(texts, tasks), start)
 
     async def writing(
         self, generate: Generate | None, interests: Interests, items: Sequence[Item], deadline: Deadline
@@ -92,23 +95,21 @@ class ContentWriter:
             yield written
             return
         start = time.perf_counter()
-        texts: list[GeneratedText | None] = [None] * len(items)
         contents: list[GeneratedContent | None] = [None] * len(items)
-        if generate is not None and items and self._config.enabled:
-            parts = self._parts(items, interests, generate, deadline)
+        if generate is None:
+            yield Written(contents)
+            return
+        tasks = self._tasks(items, interests, generate)
+        texts: list[GeneratedText | None] = [None] * len(items)
+        if items and self._config.enabled:
+            parts = self._parts(tasks, generate, deadline)
             async with aclosing(parts):
                 async for place, part in parts:
                     texts[place] = part.text
                     contents[place] = self._content(part.text, items[place], generate)
                     yield TextNews(place, part.delta, contents[place])
             _count(texts)
-        yield Written(contents) if generate is None else _written(contents, texts, start)
-
-    async def write(
-        self, items: Sequence[Item], interests: Interests, generate: Generate, remaining_s: float
-    ) -> list[GeneratedText | None]:
-        """One text an item, None where there is none in time. Cancelling it stops the engine's work."""
-        return await self._texts(self._tasks(items, interests, generate), generate, remaining_s)
+        yield _written(contents, texts, _origins(texts, tasks), start)
 
     async def _best_written(
         self, generate: Generate, interests: Interests, items: Sequence[Item], deadline: Deadline
@@ -122,11 +123,13 @@ class ContentWriter:
             self._content(choice.text, item, generate, choice.score) if choice else None
             for item, choice in zip(items, choices, strict=True)
         ]
-        return _written(contents, texts, start)
+        origins = [_origin(choice.text, choice.task) if choice else "" for choice in choices]
+        return _written(contents, texts, origins, start)
 
     async def _texts(
         self, tasks: Sequence[GenerationTask], generate: Generate, remaining_s: float
     ) -> list[GeneratedText | None]:
+        """One text a task, None where there is none in time. Cancelling it stops the engine's work."""
         budget_s = remaining_s - REPLY_MARGIN_S
         if budget_s <= 0:
             return [None] * len(tasks)
@@ -141,13 +144,13 @@ class ContentWriter:
         return texts
 
     async def _parts(
-        self, items: Sequence[Item], interests: Interests, generate: Generate, deadline: Deadline
+        self, tasks: Sequence[GenerationTask], generate: Generate, deadline: Deadline
     ) -> AsyncGenerator[tuple[int, TextPart], None]:
         """(place of the item, what is new of its text), until all are finished or the time or the generator ends."""
         budget_s = deadline.remaining_s() - REPLY_MARGIN_S
         if budget_s <= 0:
             return
-        messages = self._streaming(self._tensors(self._tasks(items, interests, generate), generate, budget_s))
+        messages = self._streaming(self._tensors(tasks, generate, budget_s))
         try:
             with stage_timer("generator"):
                 async with aclosing(in_time(messages, deadline)) as parts:
@@ -192,23 +195,23 @@ class ContentWriter:
 
 
 def _written(
-    contents: Sequence[GeneratedContent | None], texts: Sequence[GeneratedText | None], start: float
+    contents: Sequence[GeneratedContent | None],
+    texts: Sequence[GeneratedText | None],
+    origins: Sequence[str],
+    start: float,
 ) -> Written:
     """`start` in perf_counter seconds."""
     timings = {"generate": round(1000 * (time.perf_counter() - start), 3)}
-    return Written(contents, usage(texts), None in contents, timings)
+    return Written(contents, usage(texts), None in contents, timings, origins)
 
 
-def facts_for(item: Item) -> ItemFacts:
-    """What a text may say about this item."""
-    return ItemFacts(
-        title=item.title,
-        domain=item.domain,
-        language=item.language,
-        categories=item.categories,
-        tags=item.tags,
-        price=item.price,
-    )
+def _origins(texts: Sequence[GeneratedText | None], tasks: Sequence[GenerationTask]) -> list[str]:
+    return [_origin(text, task) for text, task in zip(texts, tasks, strict=True)]
+
+
+def _origin(text: GeneratedText | None, task: GenerationTask) -> str:
+    """What the model wrote the text from; "" for a template and where there is no text."""
+    return packed_origin(task) if text is not None and text.source == "model" else ""
 
 
 def _count(texts: Sequence[GeneratedText | None]) -> None:

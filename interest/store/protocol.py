@@ -84,6 +84,7 @@ class Impression:
     release: str
     text: str = ""
     source: str = ""  # model | template | ""
+    origin: str = ""  # what the model wrote the text from, packed by whoever asked it; "" where no model wrote one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +133,12 @@ class StoreReader(Protocol):
 
     def impressions_since(self, since: float) -> list[Impression]:
         """Everything shown from `since` (unix seconds) on, without its texts, by time, recommendation and position."""
+
+    def texts_since(self, since: float) -> list[Impression]:
+        """Those of `impressions_since` whose text a model wrote, with text and origin."""
+
+    def pseudonym(self, user_id: str) -> str:
+        """32 hex digits that stand for this user in this database, and tell nobody who it is without its key."""
 
     def events_since(self, since: float, types: Sequence[EventType]) -> list[Event]:
         """The events of these types whose time is at least `since` (unix seconds), by time."""

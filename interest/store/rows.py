@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Row
+from sqlalchemy import Row, Table
 
 from interest.events import EVENT_CODES, EVENT_TYPES, Event, Facet, InterestEdit
 from interest.fold import EventRows
@@ -138,9 +138,9 @@ def embedding_bytes(vector: npt.NDArray[np.float32]) -> bytes:
     return vector.astype("<f4", copy=False).tobytes()
 
 
-def fields_of(record: Impression | Snapshot | EvaluationRecord) -> Values:
-    """Of records whose table has a column for each field, and no other."""
-    return {field.name: getattr(record, field.name) for field in fields(record)}
+def fields_of(record: Impression | Snapshot | EvaluationRecord, table: Table) -> Values:
+    """The fields of a record that are columns of the table."""
+    return {field.name: getattr(record, field.name) for field in fields(record) if field.name in table.c}
 
 
 def impression_of(row: Row[Any]) -> Impression:

@@ -121,6 +121,16 @@ impressions = Table(
     Index("impressions_by_user", "user_id"),
 )
 
+text_origins = Table(  # of impressions whose text a model wrote
+    "text_origins",
+    metadata,
+    Column("recommendation_id", String, primary_key=True),
+    Column("position", Integer, primary_key=True, autoincrement=False),
+    Column("user_id", String, nullable=False),
+    Column("origin", Text, nullable=False),  # JSON: serve.text_origin
+    Index("text_origins_by_user", "user_id"),
+)
+
 snapshots = Table(  # of whole rankings, for the pages after the first; rows are deleted once they have expired
     "snapshots",
     metadata,

@@ -8,14 +8,17 @@ from sqlalchemy import Column, delete, func, insert, select
 from interest.store.dialect import insert_new
 from interest.store.protocol import ErasureReceipt, Impression, Snapshot
 from interest.store.rows import chunks
-from interest.store.schema import edits, erased_ids, erasures, events, impressions, snapshots, users
+from interest.store.schema import edits, erased_ids, erasures, events, impressions, snapshots, text_origins, users
 from interest.store.transaction import Transaction
 
 Asked = TypeVar("Asked", Impression, Snapshot)
 
 
 def erase_user(transaction: Transaction, user_id: str, erased_at: float) -> ErasureReceipt:
-    """Remove events, edits, profile, impressions and snapshots, and log that it happened. `erased_at`: unix seconds."""
+    """Remove events, edits, profile, impressions with what their texts were written from, and snapshots.
+
+    That it happened is logged. `erased_at`: unix seconds.
+    """
     connection = transaction.connection
     user_key = connection.execute(select(users.c.user_key).where(users.c.user_id == user_id)).scalar()
     event_count = edit_count = 0
@@ -24,6 +27,7 @@ def erase_user(transaction: Transaction, user_id: str, erased_at: float) -> Eras
         edit_count = _bury(transaction, "edit", edits.c.record_id, edits.c.user_key, user_key)
         connection.execute(delete(users).where(users.c.user_key == user_key))
     shown = connection.execute(delete(impressions).where(impressions.c.user_id == user_id)).rowcount
+    connection.execute(delete(text_origins).where(text_origins.c.user_id == user_id))
     connection.execute(delete(snapshots).where(snapshots.c.user_id == user_id))
     (seq,) = transaction.next_seqs(1)
     receipt = ErasureReceipt(

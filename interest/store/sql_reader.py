@@ -14,9 +14,19 @@ from interest.profile import InterestProfile, empty_profile
 from interest.profile_codec import decode
 from interest.store.protocol import EvaluationRecord, EventColumns, Impression, ItemChange, Snapshot
 from interest.store.rows import change_of, chunks, evaluation_of, event_of, impression_of, item_of, snapshot_of
-from interest.store.schema import embeddings, evaluations, events, impressions, items, meta, snapshots, users
+from interest.store.schema import (
+    embeddings,
+    evaluations,
+    events,
+    impressions,
+    items,
+    meta,
+    snapshots,
+    text_origins,
+    users,
+)
 from interest.store.sql_history import profiles_as_of, user_keys
-from interest.store.transaction import check_schema, stored_counters
+from interest.store.transaction import check_schema, keyed_hash, stored_counters, stored_hash_key
 
 _PROFILES = select(users.c.user_id, users.c.profile).where(users.c.user_id.in_(bindparam("ids", expanding=True)))
 _ENCODED = (embeddings.c.item_key == items.c.item_key) & (embeddings.c.encoder == bindparam("encoder"))
@@ -50,6 +60,16 @@ _IMPRESSIONS_OF = (
 _LAST_IMPRESSION = select(func.max(impressions.c.timestamp))
 _IMPRESSIONS_SINCE = (
     select(*(column for column in impressions.c if column.name not in ("text", "source")))
+    .where(impressions.c.timestamp >= bindparam("since"))
+    .order_by(impressions.c.timestamp, impressions.c.recommendation_id, impressions.c.position)
+)
+_TEXTS_SINCE = (
+    select(impressions, text_origins.c.origin)
+    .join(
+        text_origins,
+        (text_origins.c.recommendation_id == impressions.c.recommendation_id)
+        & (text_origins.c.position == impressions.c.position),
+    )
     .where(impressions.c.timestamp >= bindparam("since"))
     .order_by(impressions.c.timestamp, impressions.c.recommendation_id, impressions.c.position)
 )
@@ -129,6 +149,17 @@ class SqlReader:
         with self._snapshot() as connection:
             rows = connection.execute(_IMPRESSIONS_SINCE, {"since": since}).all()
         return [impression_of(row) for row in rows]
+
+    def texts_since(self, since: float) -> list[Impression]:
+        with self._snapshot() as connection:
+            if not self._engine.dialect.has_table(connection, text_origins.name):
+                return []  # no server of this version has written here yet
+            rows = connection.execute(_TEXTS_SINCE, {"since": since}).all()
+        return [impression_of(row) for row in rows]
+
+    def pseudonym(self, user_id: str) -> str:
+        with self._snapshot() as connection:
+            return keyed_hash(stored_hash_key(connection), "pseudonym", user_id).hex()
 
     def events_since(self, since: float, types: Sequence[EventType]) -> list[Event]:
         wanted = {"since": since, "types": [EVENT_CODES[event_type] for event_type in types]}

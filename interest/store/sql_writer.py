@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Engine, delete
+from sqlalchemy import Connection, Engine, Table, delete
 
 from interest.events import Record
 from interest.items import Item
@@ -14,7 +14,7 @@ from interest.store import sql_erasure, sql_items, sql_log
 from interest.store.dialect import insert_new, insert_or_replace
 from interest.store.protocol import AppendResult, ErasureReceipt, EvaluationRecord, Impression, PutResult, Snapshot
 from interest.store.rows import fields_of
-from interest.store.schema import evaluations
+from interest.store.schema import evaluations, text_origins
 from interest.store.schema import impressions as impressions_table
 from interest.store.schema import snapshots as snapshots_table
 from interest.store.transaction import Transaction, create_schema
@@ -85,8 +85,9 @@ class SqlWriter:
         with self._scope() as transaction:
             kept = sql_erasure.not_erased(transaction, impressions)
             if kept:
-                insert = insert_new(transaction.connection, impressions_table)
-                transaction.connection.execute(insert, [fields_of(shown) for shown in kept])
+                _insert_new(transaction.connection, impressions_table, kept)
+            if told := [shown for shown in kept if shown.origin]:
+                _insert_new(transaction.connection, text_origins, told)
 
     def keep_snapshots(self, snapshots: Sequence[Snapshot]) -> None:
         with self._scope() as transaction:
@@ -94,12 +95,12 @@ class SqlWriter:
             connection.execute(delete(snapshots_table).where(snapshots_table.c.expires_at < self._wall()))
             kept = sql_erasure.not_erased(transaction, snapshots)
             if kept:
-                connection.execute(insert_new(connection, snapshots_table), [fields_of(one) for one in kept])
+                _insert_new(connection, snapshots_table, kept)
 
     def put_evaluation(self, record: EvaluationRecord) -> None:
         with self._scope() as transaction:
             connection = transaction.connection
-            connection.execute(insert_or_replace(connection, evaluations), fields_of(record))
+            connection.execute(insert_or_replace(connection, evaluations), fields_of(record, evaluations))
 
     def set_wanted_release(self, name: str) -> int:
         with self._scope() as transaction:
@@ -123,3 +124,8 @@ class SqlWriter:
         with self.transaction():
             assert self._open is not None
             yield self._open
+
+
+def _insert_new(connection: Connection, table: Table, records: Sequence[Impression] | Sequence[Snapshot]) -> None:
+    """Those that the table does not hold yet."""
+    connection.execute(insert_new(connection, table), [fields_of(record, table) for record in records])

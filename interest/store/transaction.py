@@ -65,7 +65,7 @@ class Transaction:
 
     def keyed_hash(self, kind: str, text: str) -> bytes:
         """16 bytes that stand for a text without telling it, by BLAKE2 with this database's own key."""
-        return blake2b(f"{kind}\0{text}".encode(), key=self._hash_key, digest_size=16).digest()
+        return keyed_hash(self._hash_key, kind, text)
 
     def get_meta(self, key: str) -> str | None:
         value: str | None = self.connection.execute(_GET, {"wanted": key}).scalar()
@@ -92,6 +92,16 @@ class Transaction:
             self.connection.execute(_SET_COUNTERS, {"counters": msgspec.json.encode(self.counters).decode()})
 
 
+def keyed_hash(key: bytes, kind: str, text: str) -> bytes:
+    """16 bytes that stand for a text of this kind, by BLAKE2."""
+    return blake2b(f"{kind}\0{text}".encode(), key=key, digest_size=16).digest()
+
+
+def stored_hash_key(connection: Connection) -> bytes:
+    """This database's own key."""
+    return bytes.fromhex(connection.execute(_GET, {"wanted": "hash_key"}).scalar_one())
+
+
 def stored_counters(connection: Connection, lock: bool = False) -> Counters:
     """The counters as committed; `lock` keeps other writers waiting until this transaction ends."""
     query = _COUNTERS.with_for_update() if lock else _COUNTERS
@@ -112,7 +122,7 @@ def create_schema(engine: Engine) -> bytes:
         rows = [{"key": key, "value": value} for key, value in {**first, "schema_version": SCHEMA_VERSION}.items()]
         connection.execute(insert_new(connection, meta), rows)
         check_schema(connection)
-        return bytes.fromhex(connection.execute(_GET, {"wanted": "hash_key"}).scalar_one())
+        return stored_hash_key(connection)
 
 
 def check_schema(connection: Connection) -> None:

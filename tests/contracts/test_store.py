@@ -182,7 +182,7 @@ def test_each_user_may_have_an_instant_of_its_own_even_the_same_user_twice(store
 def test_erasing_a_user_removes_every_trace_and_says_how_much_it_was(store: Store) -> None:
     writer, reader = store
     writer.append([event("e1"), event("e2"), event("e3", user_id="u2"), edit("r1", tea=0.5)])
-    writer.log_impressions([shown(0), shown(1, user_id="u2")])
+    writer.log_impressions([shown(0, text="Tea.", source="model", origin="[1]"), shown(1, user_id="u2", origin="[2]")])
     before = reader.log_seq()
     receipt = writer.erase_user("u1")
     assert (receipt.events, receipt.edits, receipt.impressions) == (2, 1, 1)
@@ -192,6 +192,7 @@ def test_erasing_a_user_removes_every_trace_and_says_how_much_it_was(store: Stor
     assert reader.profiles(["u1"], as_of=NOON + 9)[0].events == 0
     assert reader.events_of("u1") == []
     assert [impression.user_id for impression in reader.impressions_of("rec_1")] == ["u2"]
+    assert [impression.user_id for impression in reader.texts_since(0.0)] == ["u2"]
     assert len(reader.event_columns().seq) == 1
 
 

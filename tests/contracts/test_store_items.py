@@ -1,5 +1,7 @@
 """What every store must do with items, impressions and settings, whatever database is behind it."""
 
+from pathlib import Path
+
 import numpy as np
 
 from interest.items import Item
@@ -10,6 +12,7 @@ from tests.contracts.store_cases import (
     edit,
     event,
     item,
+    open_sqlite,
     shown,
 )
 
@@ -153,6 +156,24 @@ def test_impressions_come_back_by_position_and_once(store: Store) -> None:
     assert reader.impressions_of("rec_1") == [shown(0), shown(1, text="文字", source="model")]
     assert reader.impressions_of("unknown") == []
     assert reader.counts() == {"items": 0, "users": 0, "events": 0, "impressions": 2}
+
+
+def test_texts_that_a_model_wrote_come_with_what_they_were_written_from(store: Store) -> None:
+    writer, reader = store
+    told = shown(1, text="文字", source="model", origin='["海"]')
+    early = shown(2, text="Tea.", source="model", origin="[]", timestamp=NOON - 1)
+    writer.log_impressions([told, early, shown(0, text="Jazz.", source="template")])
+    writer.log_impressions([told])
+    assert reader.texts_since(NOON) == [told]
+    assert reader.texts_since(NOON - 1) == [early, told]
+
+
+def test_a_pseudonym_is_the_same_for_one_user_and_another_in_every_database(store: Store, tmp_path: Path) -> None:
+    _, reader = store
+    _, other = open_sqlite(tmp_path / "other")
+    found = reader.pseudonym("u1")
+    assert (len(found), found) == (32, reader.pseudonym("u1"))
+    assert found not in (reader.pseudonym("u2"), other.pseudonym("u1"))
 
 
 def test_the_wanted_release_is_a_change_of_the_log(store: Store) -> None:

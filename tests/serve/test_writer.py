@@ -32,12 +32,12 @@ def writer_of(stage: Stage) -> ContentWriter:
     return ContentWriter(stage, silent, TextChooser(stage), Telling(Catalogue()), GenerationConfig())
 
 
-async def written(answer: asyncio.Future[Tensors], timeout_s: float) -> list[GeneratedText | None]:
+async def written(answer: asyncio.Future[Tensors], timeout_s: float) -> Written:
     async def stage(tensors: Tensors) -> Tensors:
         return await answer
 
     items = [Item(item_id="a", title="A")]
-    return await writer_of(stage).write(items, (), Generate(), timeout_s)
+    return await writer_of(stage).written(Generate(), (), items, Deadline(timeout_s))
 
 
 async def test_each_text_is_counted_by_who_wrote_it_and_what_became_of_it() -> None:
@@ -50,13 +50,14 @@ async def test_each_text_is_counted_by_who_wrote_it_and_what_became_of_it() -> N
     counters = [GENERATED.labels(*kind) for kind in kinds]
     before = [counter._value.get() for counter in counters]
     items = [Item(item_id=name, title=name) for name in "abc"]
-    await writer_of(stage).write(items, (), Generate(), 5.0)
+    found = await writer_of(stage).written(Generate(), (), items, Deadline(5.0))
+    assert [bool(origin) for origin in found.origins] == [True, False, False]
     assert [counter._value.get() for counter in counters] == [count + 1 for count in before]
 
 
 async def test_an_engine_that_is_too_slow_leaves_no_text_and_its_work_is_stopped() -> None:
     answer: asyncio.Future[Tensors] = asyncio.get_running_loop().create_future()
-    assert await written(answer, 0.05) == [None]
+    assert (await written(answer, 0.05)).contents == [None]
     assert answer.cancelled()
 
 
