@@ -7,7 +7,7 @@ from typing import Any
 from tritonclient.grpc import service_pb2
 
 from interest.errors import AttuneError
-from serve.oip.errors import Unsupported
+from serve.oip.errors import UnknownModel, Unsupported, unknown_is_invalid
 from serve.oip.grpc_codec import read_request, statistics_message, write_response
 from serve.routes.api import Api
 
@@ -45,7 +45,10 @@ class GrpcService:
         return service_pb2.ServerReadyResponse(ready=self._api.readiness.ready)
 
     async def model_ready(self, asked: Any) -> Any:
-        return service_pb2.ModelReadyResponse(ready=await self._server.is_ready(asked.name, asked.version))
+        try:
+            return service_pb2.ModelReadyResponse(ready=await self._server.is_ready(asked.name, asked.version))
+        except UnknownModel:  # not ready, and no error either: that is what Triton's clients ask for
+            return service_pb2.ModelReadyResponse(ready=False)
 
     async def server_metadata(self, asked: Any) -> Any:
         return service_pb2.ServerMetadataResponse(**self._server.server_metadata())
@@ -59,7 +62,8 @@ class GrpcService:
         )
 
     async def model_statistics(self, asked: Any) -> Any:
-        return statistics_message(await self._server.statistics(asked.name, asked.version))
+        with unknown_is_invalid():
+            return statistics_message(await self._server.statistics(asked.name, asked.version))
 
     async def repository_index(self, asked: Any) -> Any:
         return service_pb2.RepositoryIndexResponse(models=await self._server.index(asked.ready))

@@ -156,6 +156,7 @@ def _typed(name: str, datatype: str, dtype: np.dtype[Any], flat: list[Any]) -> A
         strings[:] = [element.encode() for element in flat]
         return strings
     try:
-        return np.array(flat, dtype=dtype)
-    except OverflowError as error:
+        with np.errstate(over="raise"):
+            return np.array(flat, dtype=dtype)
+    except (OverflowError, FloatingPointError) as error:
         raise InvalidInput(f"unable to parse 'data' of input '{name}': out of range for {datatype}") from error

@@ -1,5 +1,8 @@
 """The errors of the Open Inference Protocol surface, with the status codes that Triton gives them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from interest.errors import AttuneError, Overloaded
 
 
@@ -29,3 +32,12 @@ class ModelFailed(AttuneError):
     """The model itself raised."""
 
     status, type, code = 500, "server_error", "internal"
+
+
+@contextmanager
+def unknown_is_invalid() -> Iterator[None]:
+    """Around what Triton calls invalid of a model that it does not have, where other calls say that it is unknown."""
+    try:
+        yield
+    except UnknownModel as error:
+        raise InvalidInput(error.message) from error

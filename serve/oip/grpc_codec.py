@@ -25,6 +25,8 @@ _CONTENTS = {
 def read_request(message: Any) -> InferRequest:
     """Raises `InvalidInput`. Raw inputs are views of the message."""
     raw = message.raw_input_contents
+    if message.model_version and not message.model_version.isdecimal():
+        raise InvalidInput(f"model version {message.model_version!r}: an integer above 0 is expected")
     if raw and len(raw) != len(message.inputs):
         raise InvalidInput(f"expected {len(message.inputs)} raw inputs, got {len(raw)}: all are raw, or none is")
     inputs: dict[str, Array] = {}
@@ -33,6 +35,8 @@ def read_request(message: Any) -> InferRequest:
             raise InvalidInput(f"inference input '{one.name}' occurs twice")
         if "shared_memory_region" in one.parameters:
             raise InvalidInput(f"input '{one.name}': shared memory is not supported by this server")
+        if raw and one.HasField("contents"):
+            raise InvalidInput(f"input '{one.name}': its contents are given twice, raw and typed")
         shape = list(one.shape)
         inputs[one.name] = (
             from_binary(one.name, one.datatype, shape, memoryview(raw[place])) if raw else _typed(one, shape)

@@ -1,6 +1,6 @@
 """Requests and answers of the protocol's HTTP form: JSON, and binary tensors behind it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -50,6 +50,7 @@ def read_request(model: str, version: str, body: bytes, json_length: int | None)
         parsed = _BODY.decode(whole[:end])
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise InvalidInput(f"failed to parse the request JSON buffer: {error}") from error
+    _flag(parsed.parameters, "binary_data_output")
     return InferRequest(
         model=model,
         version=version,
@@ -95,6 +96,10 @@ def _inputs(described: Sequence[_Input], binary: memoryview) -> Tensors:
         if "shared_memory_region" in one.parameters:
             raise InvalidInput(f"input '{one.name}': shared memory is not supported by this server")
         size = one.parameters.get("binary_data_size")
+        if size is not None and one.data is not None:
+            raise InvalidInput(
+                f"input '{one.name}': only one of 'data' and the parameter 'binary_data_size' may be set"
+            )
         if size is None:
             found[one.name] = from_json(one.name, one.datatype, one.shape, one.data)
             continue
@@ -112,7 +117,15 @@ def _inputs(described: Sequence[_Input], binary: memoryview) -> Tensors:
 def _wanted(output: _Output) -> WantedOutput:
     if "shared_memory_region" in output.parameters:
         raise InvalidInput(f"output '{output.name}': shared memory is not supported by this server")
-    binary, classes = output.parameters.get("binary_data"), output.parameters.get("classification", 0)
+    classes = output.parameters.get("classification", 0)
     if not isinstance(classes, int) or isinstance(classes, bool) or classes < 0:
         raise InvalidInput(f"output '{output.name}': classification {classes!r}: a positive integer is expected")
-    return WantedOutput(output.name, None if binary is None else bool(binary), classes)
+    return WantedOutput(output.name, _flag(output.parameters, "binary_data"), classes)
+
+
+def _flag(parameters: Mapping[str, Parameter], name: str) -> bool | None:
+    """None where it is not said. Raises `InvalidInput` when it is neither true nor false."""
+    value = parameters.get(name)
+    if not isinstance(value, bool | None):
+        raise InvalidInput(f"parameter '{name}' is {value!r}: true or false is expected")
+    return value

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from interest.errors import AttuneError, TooLarge, UnsupportedMedia
 from serve.metrics import REQUEST_SECONDS, REQUESTS
-from serve.routes.errors import envelope, route_template
+from serve.routes.errors import reply_to, route_template
 from serve.tenant import TENANT, tenant_of
 
 REQUEST_ID = re.compile(rb"[\x21-\x7e]{1,200}")
@@ -37,7 +37,7 @@ class RequestEnvelope:
             if refusal is None:
                 await self._app(scope, body.receive, exchange.send)
             else:
-                await envelope(refusal)(scope, receive, exchange.send)
+                await reply_to(scope["path"], refusal)(scope, receive, exchange.send)
         finally:
             exchange.count()
 

@@ -1,4 +1,7 @@
-"""Every error as one envelope: `{"error": {"message", "type", "param", "code"}}`, never a traceback."""
+"""Every error as one envelope: `{"error": {"message", "type", "param", "code"}}`, never a traceback.
+
+Below /v2 as Triton has it, `{"error": "text"}`, with Triton's statuses.
+"""
 
 import logging
 import math
@@ -14,6 +17,8 @@ from interest.errors import AttuneError, InvalidRequest, MalformedRequest, NotFo
 from serve.metrics import SHED
 
 INTERNAL = "internal error; the log holds it under this request id"
+OIP, RERANK = "/v2", "/v2/rerank"  # the Open Inference Protocol; a route of another protocol below it
+TRITON_STATUS = {422: 400, 429: 503, 408: 503}  # ours that Triton does not give
 NOT_FIELDS = ("body", "many", "one")  # FastAPI's own words and the tags of a union
 
 log = logging.getLogger("attune.http")
@@ -25,6 +30,20 @@ class MethodNotAllowed(AttuneError):
 
 class UnknownModel(NotFound):
     code = "model_not_found"
+
+
+def reply_to(path: str, error: AttuneError, headers: Mapping[str, str] | None = None) -> Response:
+    """The reply for an error of a request for this path."""
+    if (path == OIP or path.startswith(f"{OIP}/")) and path != RERANK:
+        return refusal(error, headers)
+    return envelope(error, headers)
+
+
+def refusal(error: AttuneError, headers: Mapping[str, str] | None = None) -> Response:
+    """Triton's error shape; an overload says when to come back."""
+    extra = {**(headers or {}), **(retry_headers(error) if isinstance(error, Overloaded) else {})}
+    body, status = orjson.dumps({"error": error.message}), TRITON_STATUS.get(error.status, error.status)
+    return Response(body, status, extra, media_type="application/json")
 
 
 def envelope(error: AttuneError, headers: Mapping[str, str] | None = None) -> Response:
@@ -61,26 +80,27 @@ def install_error_handlers(app: FastAPI) -> None:
 
     async def ours(request: Request, error: Exception) -> Response:
         assert isinstance(error, AttuneError)
-        return envelope(error)
+        return reply_to(request.url.path, error)
 
     async def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
-        return envelope(_first_problem(error))
+        return reply_to(request.url.path, _first_problem(error))
 
     async def framework(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        path = request.url.path
         if error.status_code == 405:
             refused = MethodNotAllowed(f"{request.method} {route_template(request.scope)}: not a method of this path")
-            return envelope(refused, error.headers)
+            return reply_to(path, refused, error.headers)
         if error.status_code == 404:
-            return envelope(NotFound("no such path"))
+            return reply_to(path, NotFound("no such path"))
         if error.status_code == 413:
-            return envelope(TooLarge(str(error.detail)))
-        return envelope(MalformedRequest(str(error.detail)))
+            return reply_to(path, TooLarge(str(error.detail)))
+        return reply_to(path, MalformedRequest(str(error.detail)))
 
     async def unforeseen(request: Request, error: Exception) -> Response:
         log.error("%s %s failed", request.method, route_template(request.scope), exc_info=error)
-        return envelope(AttuneError(INTERNAL))
+        return reply_to(request.url.path, AttuneError(INTERNAL))
 
     app.add_exception_handler(AttuneError, ours)
     app.add_exception_handler(RequestValidationError, invalid)

@@ -10,15 +10,14 @@ from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from starlette.responses import StreamingResponse
 
-from interest.errors import AttuneError, Overloaded, TooLarge
-from serve.oip.errors import InvalidInput
+from interest.errors import AttuneError, TooLarge
+from serve.oip.errors import InvalidInput, unknown_is_invalid
 from serve.oip.json_codec import HEADER_LENGTH, read_request, write_response
 from serve.oip.server import generated_json, whole
 from serve.routes.api import Api
-from serve.routes.errors import retry_headers
+from serve.routes.errors import refusal
 
 OCTETS = "application/octet-stream"
-STATUS = {422: 400, 429: 503, 408: 503}  # ours that Triton does not give
 
 
 class _OipRoute(APIRoute):
@@ -34,13 +33,6 @@ class _OipRoute(APIRoute):
                 return refusal(error)
 
         return answer
-
-
-def refusal(error: AttuneError) -> Response:
-    """Triton's error shape; an overload says when to come back."""
-    headers = retry_headers(error) if isinstance(error, Overloaded) else {}
-    body = orjson.dumps({"error": error.message})
-    return Response(body, STATUS.get(error.status, error.status), headers, media_type="application/json")
 
 
 def oip_router(api: Api) -> APIRouter:
@@ -82,10 +74,12 @@ def oip_router(api: Api) -> APIRouter:
         return _json((await server.require(model, version)).to_json())
 
     async def statistics(model: str, version: str) -> Response:
-        return _json(await server.statistics(model, version))
+        with unknown_is_invalid():
+            return _json(await server.statistics(model, version))
 
     async def model_ready(model: str, version: str) -> Response:
-        return Response(status_code=200 if await server.is_ready(model, version) else 400)
+        with unknown_is_invalid():
+            return Response(status_code=200 if await server.is_ready(model, version) else 400)
 
     for path, answer in (("", metadata), ("/config", config), ("/stats", statistics), ("/ready", model_ready)):
         get(path, answer)

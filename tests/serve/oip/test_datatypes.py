@@ -76,6 +76,7 @@ def test_what_json_cannot_say_exactly_is_refused(datatype: str) -> None:
     [
         ("FP31", [1], [1], "unknown datatype 'FP31'"),
         ("INT8", [1], [300], "out of range for INT8"),
+        ("FP32", [1], [1e39], "out of range for FP32"),
         ("INT32", [1], [1.5], "1.5 is no INT32"),
         ("INT32", [1], [True], "True is no INT32"),
         ("BOOL", [1], [1], "1 is no BOOL"),

@@ -82,3 +82,12 @@ def test_what_does_not_fit_is_refused() -> None:
 def test_statistics_are_the_same_in_both_forms() -> None:
     message = statistics_message({"model_stats": [as_json("m", "1", NOTHING)]})
     assert (message.model_stats[0].name, message.model_stats[0].inference_stats.success.count) == ("m", 0)
+
+
+def test_contents_given_twice_and_a_version_that_is_no_number_are_refused() -> None:
+    message = service_pb2.ModelInferRequest(model_name="m", raw_input_contents=[b"\0\0\0\0"])
+    message.inputs.add(name="x", datatype="FP32", shape=[1]).contents.fp32_contents.append(1.0)
+    with pytest.raises(InvalidInput, match="raw and typed"):
+        read_request(message)
+    with pytest.raises(InvalidInput, match="version 'one'"):
+        read_request(service_pb2.ModelInferRequest(model_name="m", model_version="one"))

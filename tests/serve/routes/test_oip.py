@@ -69,7 +69,7 @@ async def test_every_model_has_metadata_config_statistics_and_is_ready(server: A
     for path in ("", "/ready", "/config", "/stats"):
         assert (await server.client.get(f"/v2/models/{model}/versions/{version}{path}")).status_code == 200
         missing = await server.client.get(f"/v2/models/{model}/versions/99{path}")
-        assert missing.status_code == 404
+        assert missing.status_code == (400 if path in ("/ready", "/stats") else 404)  # as Triton has it
         assert missing.json() == {"error": f"Request for unknown model: '{model}' version 99 is not found"}
 
 
@@ -173,7 +173,10 @@ async def test_classification_gives_the_largest_values_with_their_places(server:
         ([strings("text", *"a" * 65)], "inference request batch-size must be <= 64 for 'encoder'"),
         ([{**strings("text"), "shape": [0, 1]}], "batch-size must be >= 1"),
         ([{**strings("text", "a"), "parameters": {"shared_memory_region": "x"}}], "shared memory is not supported"),
-        ([{**strings("text", "a"), "parameters": {"binary_data_size": 9}}], "0 bytes are left behind the JSON"),
+        (
+            [{"name": "text", "shape": [1, 1], "datatype": "BYTES", "parameters": {"binary_data_size": 9}}],
+            "0 bytes are left behind the JSON",
+        ),
     ],
 )
 async def test_inputs_that_do_not_fit_are_refused_in_tritons_words(
@@ -221,21 +224,48 @@ async def test_a_bomb_of_zeros_is_refused(server: Any) -> None:
     assert answer.status_code == 413
 
 
-async def test_an_unknown_model_is_404_for_every_call(server: Any) -> None:
-    for method, path in (
-        ("GET", "/v2/models/nope"),
-        ("GET", "/v2/models/nope/config"),
-        ("GET", "/v2/models/nope/stats"),
-        ("GET", "/v2/models/nope/ready"),
-        ("POST", "/v2/models/nope/generate"),
-        ("POST", "/v2/models/nope/generate_stream"),
-        ("POST", "/v2/repository/models/nope/unload"),
+async def test_an_unknown_model_is_refused_by_every_call_with_the_status_that_triton_gives(server: Any) -> None:
+    for method, path, status in (
+        ("GET", "/v2/models/nope", 404),
+        ("GET", "/v2/models/nope/config", 404),
+        ("GET", "/v2/models/nope/stats", 400),
+        ("GET", "/v2/models/nope/ready", 400),
+        ("POST", "/v2/models/nope/generate", 404),
+        ("POST", "/v2/models/nope/generate_stream", 404),
+        ("POST", "/v2/repository/models/nope/unload", 404),
     ):
         answer = await server.client.request(method, path, json={} if method == "POST" else None)
-        assert (answer.status_code, answer.json()["error"]) == (
-            404,
-            "Request for unknown model: 'nope' is not found",
-        ), path
+        said = "Request for unknown model: 'nope' is not found"
+        assert (answer.status_code, answer.json()) == (status, {"error": said}), path
+
+
+async def test_what_is_no_path_or_method_of_the_protocol_is_refused_in_its_form(server: Any) -> None:
+    missing = await server.client.get("/v2/models/encoder/nonsense")
+    assert (missing.status_code, missing.json()) == (404, {"error": "no such path"})
+    wrong = await server.client.get("/v2/models/encoder/infer")
+    assert (wrong.status_code, list(wrong.json())) == (405, ["error"])
+    assert isinstance(wrong.json()["error"], str)
+    media = await server.client.post("/v2/repository/index", content=b"x", headers={"Content-Type": "text/plain"})
+    assert (media.status_code, list(media.json())) == (415, ["error"])
+    assert isinstance(media.json()["error"], str)
+    other = await server.client.post("/v2/rerank", content=b"{", headers={"Content-Type": "application/json"})
+    assert set(other.json()["error"]) == {"message", "type", "param", "code"}
+
+
+async def test_outputs_come_in_the_models_own_order_and_once(server: Any) -> None:
+    wanted = [{"name": "tokens"}, {"name": "embedding"}, {"name": "tokens"}]
+    found = await inferred(server, "encoder", [strings("text", "a")], outputs=wanted)
+    assert [one["name"] for one in found["outputs"]] == ["embedding", "tokens"]
+
+
+async def test_what_is_said_twice_or_is_no_flag_is_refused(server: Any) -> None:
+    twice = {**strings("text", "a"), "parameters": {"binary_data_size": 5}}
+    status, text = await refused(server, "encoder", {"inputs": [twice]})
+    assert (status, "only one of" in text) == (400, True)
+    flag = [{"name": "tokens", "parameters": {"binary_data": "yes"}}]
+    for more in ({"outputs": flag}, {"parameters": {"binary_data_output": 1}}):
+        status, text = await refused(server, "encoder", {"inputs": [strings("text", "a")], **more})
+        assert (status, "true or false" in text) == (400, True)
 
 
 async def test_models_of_the_pipeline_stay_loaded(server: Any) -> None:
