@@ -13,6 +13,7 @@ class EngineConfig(BaseModel):
     model: str = "demo"  # "demo", a folder, or the id of a model on the hub
     device: Literal["auto", "cpu", "gpu"] = "auto"
     dtype: str = "auto"
+    quantization: str | None = None  # of vLLM, done while loading ("fp8" on a GPU); None: what the model folder says
     max_model_len: int = Field(1024, ge=64)  # tokens of prompt and answer together
     max_num_seqs: int = Field(64, ge=1)
     max_num_batched_tokens: int | None = Field(None, ge=64)

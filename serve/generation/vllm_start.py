@@ -27,6 +27,7 @@ def _arguments(config: EngineConfig, model: str) -> dict[str, Any]:
     return {
         "model": model,
         "dtype": config.dtype,
+        "quantization": config.quantization,
         "max_model_len": config.max_model_len,
         "max_num_seqs": config.max_num_seqs,
         "max_num_batched_tokens": config.max_num_batched_tokens,
