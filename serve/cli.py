@@ -13,6 +13,8 @@ demo_model = typer.Typer(no_args_is_help=True, help="The small language model th
 app.add_typer(demo_model, name="demo-model")
 models = typer.Typer(no_args_is_help=True, help="Models of a running server; yours are loaded without a restart.")
 app.add_typer(models, name="models")
+feedback = typer.Typer(no_args_is_help=True, help="What users made of the texts they were shown.")
+app.add_typer(feedback, name="feedback")
 console = Console()
 errors = Console(stderr=True)
 
@@ -161,6 +163,19 @@ def compress(
         f"{out}: {sizes.layers} layers in int8, {sizes.before / 1e6:,.1f} MB -> {sizes.after / 1e6:,.1f} MB",
         highlight=False,
     )
+
+
+@feedback.command("export")
+def export_feedback(
+    out: Annotated[Path, typer.Argument(help="JSON lines; see serve/adaptation/pairs.py.")],
+    store: StoreUrl = DEFAULT_STORE,
+    days: Annotated[float, typer.Option(help="Back from the newest impression.", min=0)] = 30.0,
+    domain: Annotated[str, typer.Option(help="Only items of this domain; empty: of all.")] = "",
+) -> None:
+    """Preference pairs from the impression log: which text was liked, which refused, for one and the same prompt."""
+    from serve.commands.feedback import export_feedback
+
+    export_feedback(console, store, days, domain, out)
 
 
 @demo_model.command("build")

@@ -1,0 +1,152 @@
+"""Preference pairs: two texts about the same item under one prompt, of which one was liked and the other refused.
+
+What a reader does with an item depends above all on the item, on its place, and on what it has to do with them: a pair
+of texts about two items would teach which item is liked, and one in which a text names an interest that the other does
+not would teach who likes it. So both texts of a pair are
+
+- about the same item, of the same content type and language,
+- written by the model and true to the facts of the one prompt that the pair is for,
+- alike in the interests of their reader that they name, which leaves the wording to differ.
+
+They may come from two users, who are taken to agree about wording. The prompt is that of the refused text: there the
+model said what it should not have, and the other text is what to say instead. Each impression is in one pair at most,
+so that a popular item counts for no more than it was seen, and pairs are independent. What remains of who the users are
+falls on both sides alike, because which of the sentence plans a text follows does not depend on who will like it: it
+makes pairs noisy, not wrong. Pairs within one request (`generate.candidates`) are none: nobody saw the losers.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from interest.errors import InvalidRequest
+from interest.items import Item
+from interest.store.protocol import Impression, StoreReader
+from serve.adaptation.feedback import NEGATIVE, POSITIVE, Verdict, verdicts
+from serve.generation.choosing import spoken
+from serve.generation.grounding import check, mentions
+from serve.generation.prompt import GenerationTask, facts_of
+from serve.text_origin import task_of
+
+
+class Pair(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One line of the file. `user` stands for the reader of the refused text, and tells nobody who that is."""
+
+    item_id: str
+    user: str
+    task: GenerationTask  # of the refused text: the prompt is made of it
+    chosen: str
+    rejected: str
+
+
+@dataclass(slots=True)
+class Export:
+    """The pairs by the time of their refused text, and what became of everything else."""
+
+    pairs: list[Pair]
+    counts: Counter[str] = field(default_factory=Counter)  # texts by verdict; "changed": no longer true to their item
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """A text, with the task it was written for."""
+
+    shown: Impression
+    task: GenerationTask
+    own_grammar: bool
+
+
+def export_pairs(reader: StoreReader, since: float, domain: str = "") -> Export:
+    """All pairs of what was shown from `since` (unix seconds) on; of one domain, or of all."""
+    everything = reader.impressions_since(since)
+    found = verdicts(everything, reader.events_since(since, (*POSITIVE, *NEGATIVE)))
+    verdict = {(one.recommendation_id, one.position): said for one, said in zip(everything, found, strict=True)}
+    texts = reader.texts_since(since)
+    items = {item_id: reader.item(item_id) for item_id in {one.item_id for one in texts}}
+    texts = [one for one in texts if not domain or _domain(items[one.item_id]) == domain]
+    judged = [(one, verdict[(one.recommendation_id, one.position)]) for one in texts]
+    export = Export([], Counter(said.value for _, said in judged))
+    liked = _grouped([one for one, said in judged if said is Verdict.LIKED], items, export.counts)
+    refused = _grouped([one for one, said in judged if said is Verdict.REFUSED], items, export.counts)
+    for group, texts_refused in refused.items():
+        export.pairs += _matched(liked.get(group, []), texts_refused, reader)
+    export.pairs.sort(key=lambda pair: (pair.item_id, pair.user, pair.rejected, pair.chosen))
+    return export
+
+
+def write_pairs(path: Path, pairs: Sequence[Pair]) -> None:
+    """JSON lines."""
+    path.write_bytes(b"".join(msgspec.json.encode(pair) + b"\n" for pair in pairs))
+
+
+def read_pairs(path: Path) -> list[Pair]:
+    """Raises `InvalidRequest` with the number of the first line that is no pair."""
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise InvalidRequest(f"{path}: {error.strerror}") from error
+    pairs = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            pairs.append(msgspec.json.decode(line, type=Pair))
+        except msgspec.DecodeError as error:
+            raise InvalidRequest(f"{path}: line {number}: {error}") from error
+    return pairs
+
+
+_Groups = Mapping[tuple[str, str, str, frozenset[str]], list[_Said]]
+
+
+def _grouped(texts: Sequence[Impression], items: Mapping[str, Item | None], counts: Counter[str]) -> _Groups:
+    """By item, content type, language and the interests named; without texts that are not true to their item today."""
+    groups: dict[tuple[str, str, str, frozenset[str]], list[_Said]] = defaultdict(list)
+    for shown in texts:
+        item = items[shown.item_id]
+        said = None if item is None else _said(shown, task_of(shown.origin, item))
+        if said is None:
+            counts["changed"] += 1
+            continue
+        group = (shown.item_id, said.task.content_type, said.task.language, _named(said))
+        groups[group].append(said)
+    return groups
+
+
+def _said(shown: Impression, task: GenerationTask) -> _Said | None:
+    own_grammar = check(shown.text, task, closed=True).ok
+    return _Said(shown, task, own_grammar) if own_grammar or check(shown.text, task, closed=False).ok else None
+
+
+def _named(said: _Said) -> frozenset[str]:
+    """The reader's interests that the text names beside the title."""
+    facts, words = facts_of(said.task), spoken(said.shown.text, said.task)
+    return frozenset(name.casefold() for name in (*facts.matches, *facts.likes) if mentions(words, name.casefold()))
+
+
+def _matched(liked: Sequence[_Said], refused: Sequence[_Said], reader: StoreReader) -> list[Pair]:
+    """Each refused text with the earliest liked one that is left, says something else, and is true in its place."""
+    left, pairs = list(liked), []
+    for bad in refused:
+        good = next((one for one in left if _fits(one, bad)), None)
+        if good is not None:
+            left.remove(good)
+            pairs.append(
+                Pair(
+                    item_id=bad.shown.item_id,
+                    user=reader.pseudonym(bad.shown.user_id),
+                    task=bad.task,
+                    chosen=good.shown.text,
+                    rejected=bad.shown.text,
+                )
+            )
+    return pairs
+
+
+def _fits(good: _Said, bad: _Said) -> bool:
+    return good.shown.text != bad.shown.text and check(good.shown.text, bad.task, closed=good.own_grammar).ok
+
+
+def _domain(item: Item | None) -> str:
+    return "" if item is None else item.domain
