@@ -110,6 +110,7 @@ class GenerationConfig(Settings):
         0.1, ge=0
     )  # of a text's score (0 to 1) in the order of a list, beside the item's own
     default_language: Literal["auto", "en", "zh"] = "auto"
+    stream_interval_ms: float = Field(40, ge=0, le=1000)  # tokens of so long travel together, the first at once
     completion_timeout_ms: int = Field(600_000, ge=1)  # of the OpenAI routes, where the caller sets the length
 
 

@@ -75,7 +75,10 @@ class Generator:
         engine: TextEngine,
         observe: Observer | None = None,
         known_facets: frozenset[str] = frozenset(),
+        interval_s: float = 0.0,
     ) -> None:
+        """`interval_s`: of a streamed text, parts of so long travel together."""
+        self._interval_s = interval_s
         self.counts: Counter[str] = Counter()
         self._engine = engine
         self._observe = observe
@@ -121,13 +124,13 @@ class Generator:
         every request.
         """
         waiting = dict(enumerate(tasks))
-        growing = merged([self._parts(task, max_tokens, cache_salt) for task in tasks], deadline_s)
+        growing = merged([self._parts(task, max_tokens, cache_salt) for task in tasks], deadline_s, self._interval_s)
         async with aclosing(growing):
             async for parts in growing:
                 for place, part in parts:
                     if part.text is not None:
                         self._count(waiting.pop(place), part.text)
-                yield parts
+                yield _joined(parts)
         for task in waiting.values():
             self._count(task, None)
 
@@ -203,3 +206,12 @@ async def _drop(running: Sequence[asyncio.Future[GeneratedText]]) -> None:
     for future in running:
         future.cancel()
     await asyncio.gather(*running, return_exceptions=True)
+
+
+def _joined(parts: Sequence[tuple[int, TextPart]]) -> list[tuple[int, TextPart]]:
+    """One part a text: all that is new of it, and the finished text if that came."""
+    found: dict[int, TextPart] = {}
+    for place, part in parts:
+        before = found.get(place)
+        found[place] = part if before is None else TextPart(before.delta + part.delta, part.text)
+    return list(found.items())

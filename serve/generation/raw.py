@@ -4,7 +4,8 @@ import asyncio
 import itertools
 import uuid
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from contextlib import aclosing
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from serve.generation.completion import Piece, Prompt, Sampling
@@ -35,8 +36,10 @@ class RawEngine(Protocol):
 class RawCompletions:
     """Answers raw requests with an engine. Errors: `InvalidRequest` for what the engine refuses, `EngineDead`."""
 
-    def __init__(self, engine: RawEngine) -> None:
+    def __init__(self, engine: RawEngine, interval_s: float = 0.0) -> None:
+        """`interval_s`: pieces of so long travel together, in one piece for each answer."""
         self._engine = engine
+        self._interval_s = interval_s
         self._prefix = uuid.uuid4().hex[:8]
         self._numbers = itertools.count()
 
@@ -55,17 +58,28 @@ class RawCompletions:
                 future.cancel()
             await asyncio.gather(*running, return_exceptions=True)
 
-    def stream(
+    async def stream(
         self, requests: Sequence[RawRequest], deadline_s: float, cache_salt: str = ""
     ) -> AsyncGenerator[list[tuple[int, Piece]], None]:
         """(place of the request, what is new of its answer), until all have ended or `deadline_s` is over."""
         sources = [
             self._engine.stream(self._prompt(one), self._request_id(), one.sampling, cache_salt) for one in requests
         ]
-        return merged(sources, deadline_s)
+        async with aclosing(merged(sources, deadline_s, self._interval_s)) as growing:
+            async for pieces in growing:
+                yield _joined(pieces)
 
     def _prompt(self, request: RawRequest) -> Prompt:
         return self._engine.chat_prompt(request.messages) if request.messages else request.prompt
 
     def _request_id(self) -> str:
         return f"raw-{self._prefix}-{next(self._numbers)}"
+
+
+def _joined(pieces: Sequence[tuple[int, Piece]]) -> list[tuple[int, Piece]]:
+    """One piece an answer: what was said, and what its last piece says of the whole."""
+    found: dict[int, Piece] = {}
+    for place, piece in pieces:
+        before = found.get(place)
+        found[place] = piece if before is None else replace(piece, text=before.text + piece.text)
+    return list(found.items())

@@ -44,8 +44,9 @@ class GeneratorStage:
         if self._config.generation.enabled:
             await self._engine.start()
             known = frozenset() if self._engine.own_layout else await asyncio.to_thread(self._read_facets)
-            self._generator = Generator(self._engine, known_facets=known)
-            self._raw = RawCompletions(self._engine)
+            interval_s = self._config.generation.stream_interval_ms / 1000
+            self._generator = Generator(self._engine, known_facets=known, interval_s=interval_s)
+            self._raw = RawCompletions(self._engine, interval_s)
             self._reporting = asyncio.get_running_loop().create_task(self._report())
 
     async def infer(self, tensors: Tensors) -> Tensors:
