@@ -16,7 +16,7 @@ from torch.nn import functional
 class Shape:
     """Sizes of the model; `hidden` = heads x head_dim, every head has its own keys and values."""
 
-    vocabulary: int = 4096
+    vocabulary: int = 8192
     hidden: int = 256
     layers: int = 4
     heads: int = 4

@@ -6,10 +6,12 @@ import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from serve.generation.demo_corpus import copy_text, random_row
+from serve.generation.demo_spelling import COMMON_HAN
 
 END = "<|end|>"
 PAD = "<|pad|>"
-VOCABULARY = 4096
+VOCABULARY = 8192
+HAN_WEIGHT = 200  # times that each common Chinese character is shown on top of the rows, to get a token of its own
 # What a title's words are cut into must not depend on what stands around the title.
 _PIECES = r"""\p{Han}|\p{N}|["“”]| ?[\p{L}\p{M}&&[^\p{Han}]]+| ?[^\s\p{L}\p{M}\p{N}"“”]|\s"""
 
@@ -58,3 +60,5 @@ def _texts(seed: int, rows: int) -> Iterator[str]:
         row = random_row(rng)
         yield row.prompt + row.answer
         yield copy_text(rng)
+    for _ in range(HAN_WEIGHT if rows >= VOCABULARY else 0):  # a few rows make a tokenizer for a test, without them
+        yield COMMON_HAN

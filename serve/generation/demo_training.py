@@ -3,7 +3,7 @@
 import argparse
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,19 +13,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
-from torch import Tensor
 from torch.nn import functional
 
 from serve.generation.demo_architecture import DemoModel, Shape, from_hugging_face, start_as_copier
-from serve.generation.demo_corpus import copy_text, random_row
+from serve.generation.demo_batches import Tokens, batches, tensors
 from serve.generation.demo_export import export
 from serve.generation.demo_optimizer import MuonWithAdam
-from serve.generation.demo_tokenizer import END, VOCABULARY, token_id, train_tokenizer
+from serve.generation.demo_tokenizer import VOCABULARY, train_tokenizer
 
-BATCH_TOKENS = 2048  # padded tokens of one step
-POOL_BATCHES = 24  # rows of so many steps are sorted by length together, so that little is padding
-MAX_ROW_TOKENS = 320
-COPY_SHARE = 0.2  # of rows that only repeat noise
 SAVE_EVERY_S = 120.0
 WARM_UP_STEPS = 30
 
@@ -98,7 +93,7 @@ def _train(
     with Progress(*columns, refresh_per_second=0.2) as progress:
         bar = progress.add_task("demo model", total=budget_s, completed=int(run.elapsed_s), state="")
         while run.elapsed_s < budget_s:
-            for rows in _batches(tokenizer, run):
+            for rows in batches(tokenizer, run.seed, run.pool):
                 started = time.process_time()
                 loss = _step(model, forward, optimizer, rows, rate * _rate(run, budget_s))
                 run.elapsed_s += (time.process_time() - started) / torch.get_num_threads()
@@ -121,11 +116,11 @@ def _step(
     model: DemoModel,
     forward: torch.nn.Module,
     optimizer: MuonWithAdam,
-    rows: Sequence[tuple[list[int], int]],
+    rows: Sequence[Tokens],
     rate: float,
 ) -> float:
     """One update on rows (tokens, where the answer begins); returns the mean loss of answer tokens, in nats."""
-    tokens, positions, targets = _tensors(rows)
+    tokens, positions, targets = tensors(rows)
     with torch.autocast("cpu", torch.bfloat16):
         states = forward(tokens).flatten(0, 1)[positions]
         scores = model.logits(states)
@@ -133,62 +128,6 @@ def _step(
     loss.backward()
     optimizer.step(rate)
     return float(loss.detach())
-
-
-def _tensors(rows: Sequence[tuple[list[int], int]]) -> tuple[Tensor, Tensor, Tensor]:
-    """Tokens [rows, length] padded on the right; flat positions before each answer token; those answer tokens."""
-    length = math.ceil(max(len(row) for row, _ in rows) / 8) * 8
-    tokens = torch.zeros(len(rows), length, dtype=torch.int64)
-    positions: list[int] = []
-    targets: list[int] = []
-    for number, (row, answer) in enumerate(rows):
-        tokens[number, : len(row)] = torch.tensor(row)
-        positions.extend(range(number * length + answer - 1, number * length + len(row) - 1))
-        targets.extend(row[answer:])
-    return tokens, torch.tensor(positions), torch.tensor(targets)
-
-
-def _batches(tokenizer: Tokenizer, run: Run) -> Iterator[list[tuple[list[int], int]]]:
-    """The batches of one pool of rows, each about `BATCH_TOKENS` padded tokens; the same for the same seed and pool."""
-    rng = np.random.default_rng((run.seed, 2, run.pool))
-    rows: list[tuple[list[int], int]] = []
-    count = 0
-    while count < POOL_BATCHES * BATCH_TOKENS:
-        row = _row(tokenizer, rng)
-        if len(row[0]) <= MAX_ROW_TOKENS:
-            rows.append(row)
-            count += len(row[0])
-    rows.sort(key=lambda row: -len(row[0]))
-    batches: list[list[tuple[list[int], int]]] = [[]]
-    for row in rows:
-        if batches[-1] and (len(batches[-1]) + 1) * len(batches[-1][0][0]) > BATCH_TOKENS:
-            batches.append([])
-        batches[-1].append(row)
-    for number in rng.permutation(len(batches)):
-        yield batches[number]
-
-
-def _row(tokenizer: Tokenizer, rng: np.random.Generator) -> tuple[list[int], int]:
-    """Token ids of prompt, answer and end mark, and where the answer begins."""
-    end = token_id(tokenizer, END)
-    if rng.random() < COPY_SHARE:
-        noise = _random_tokens(tokenizer, rng) if rng.random() < 0.75 else tokenizer.encode(copy_text(rng)).ids
-        return [*noise, *tokenizer.encode("\n").ids, *noise, end], len(noise) + 1
-    row = random_row(rng)
-    head, tail = tokenizer.encode(row.prompt).ids, tokenizer.encode(row.answer).ids
-    return [*head, *tail, end], len(head)
-
-
-def _random_tokens(tokenizer: Tokenizer, rng: np.random.Generator) -> list[int]:
-    """Any tokens in equal shares, now and then a stretch of them twice.
-
-    Tokens that no training text holds would otherwise only ever be pushed down, until none can be told from another.
-    """
-    ids = [int(token) for token in rng.integers(2, tokenizer.get_vocab_size(), size=int(rng.integers(8, 40)))]
-    if rng.random() < 0.3:
-        start, length = int(rng.integers(len(ids))), int(rng.integers(1, 6))
-        ids += ids[start : start + length]
-    return ids
 
 
 def _rate(run: Run, budget_s: float) -> float:

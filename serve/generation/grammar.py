@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
+from serve.generation.plan import domain_words, skeleton_pools
 from serve.generation.prompt import QUOTES, ContentType, GenerationTask, Language, facts_of
-from serve.generation.templates import domain_words, skeleton_pools
 
 _SYMBOL = re.compile(r"[\u3400-\u9fff]|\{\w+\}|[A-Za-z']+|[^\w\s]")
 _START, _END = "<start>", "<end>"

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from interest.items import DOMAINS
+from serve.generation.plan import Sentence, plan, skeleton_pools
 from serve.generation.untrusted import is_plain_name, visible
 
 ContentType = Literal["headline", "reason", "summary"]
@@ -21,8 +23,7 @@ MAX_TAGS = 3
 MAX_MATCHES = 2
 MAX_LIKES = 2
 MAX_INTERESTS = 8  # the heaviest, which matches are looked for among: of more of them, fewer are the user's own
-STYLES = 10
-VARIANT_STEP = 3  # styles from one variant to the next: neighbours are alike
+STYLES = 5040  # a multiple of every length that a list of sentences may well have
 
 _LOOSE_QUOTES = re.compile(r"[\"“”„‟«»「」『』《》〈〉＂]+")
 _CJK = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
@@ -48,7 +49,7 @@ class GenerationTask:
     interests: tuple[tuple[str, float], ...] = ()
     content_type: ContentType = "reason"
     language: Language = "en"
-    variant: int = 0  # each number another sentence plan for the same facts
+    variant: int = 0  # each number another plan for the same facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ class Facts:
     tags: tuple[str, ...]
     matches: tuple[str, ...]  # interests that the item has, in the item's spelling
     likes: tuple[str, ...]  # interests that the item has not
-    style: int  # 0 to STYLES - 1: which way of saying it, fixed by title, interests and variant
+    style: int  # 0 to STYLES - 1: which plan is the first, fixed by title and interests
 
 
 def facts_of(task: GenerationTask) -> Facts:
@@ -72,21 +73,43 @@ def facts_of(task: GenerationTask) -> Facts:
     matches = tuple(spelling[name.casefold()] for name in liked if name.casefold() in spelling)[:MAX_MATCHES]
     likes = tuple(name for name in liked if name.casefold() not in spelling)[:MAX_LIKES]
     title = clean_title(task.item.title)
-    return Facts(title, categories, tags, matches, likes, _style(title, liked[: MAX_MATCHES + MAX_LIKES], task.variant))
+    return Facts(title, categories, tags, matches, likes, _style(title, liked[: MAX_MATCHES + MAX_LIKES]))
+
+
+def slots_of_facts(facts: Facts) -> dict[str, str]:
+    """What the slots of skeletons stand for; those without a value are absent."""
+    slots: dict[str, str] = {}
+    for names, values in (
+        (("category",), facts.categories),
+        (("tag", "tag2"), facts.tags),
+        (("match", "match2"), facts.matches),
+        (("like",), facts.likes),
+    ):
+        slots.update(zip(names, values, strict=False))
+    return slots
+
+
+def plan_of(task: GenerationTask, facts: Facts) -> tuple[Sentence, ...]:
+    """The sentences that the text of this task is to consist of."""
+    known = frozenset(slots_of_facts(facts))
+    return plan(task.content_type, task.language, task.item.domain, known, facts.style, task.variant)
 
 
 def build_prompt(task: GenerationTask) -> str:
-    """The layout that the demo model is trained on: the kind of text first, then facts, one a line."""
+    """The layout that the demo model is trained on: facts, one a line, and the plan.
+
+    The plan comes last, so that texts of several variants and content types share all before it in the prefix cache.
+    """
     facts = facts_of(task)
     opening, closing = QUOTES[task.language]
     return (
-        f"write: {task.content_type} {task.language} {facts.style}\n"
         f"domain: {clean_name(task.item.domain) or 'none'}\n"
         f"title: {opening}{facts.title}{closing}\n"
         f"category:{_listed(facts.categories)}\n"
         f"tags:{_listed(facts.tags)}\n"
         f"likes:{_listed(facts.likes)}\n"
         f"match:{_listed(facts.matches)}\n"
+        f"write: {task.content_type} {task.language} {', '.join(one.name for one in plan_of(task, facts))}\n"
         "text:"
     )
 
@@ -154,23 +177,25 @@ def _listed(names: tuple[str, ...]) -> str:
     return ",".join(name if starts_cjk(name) else f" {name}" for name in names)
 
 
-def _style(title: str, interests: Sequence[str], variant: int) -> int:
+def _style(title: str, interests: Sequence[str]) -> int:
     digest = hashlib.blake2b("\x1f".join((title, *interests)).encode(), digest_size=8).digest()
-    return (int.from_bytes(digest, "big") + variant * VARIANT_STEP) % STYLES
+    return int.from_bytes(digest, "big") % STYLES
 
 
 def _layout_hash() -> str:
-    """A hash over prompts of fixed tasks: changes with every change of the layout, and with nothing else."""
+    """A hash over prompts of fixed tasks and the sentences that plans name: changes with them and nothing else."""
     film = ItemFacts(title='The "Long"\nWay (1999)', domain="entertainment", categories=("Drama",), tags=("sea", "海"))
     bare = ItemFacts(title="白色挂灯", domain="e-commerce", language="zh")
+    kinds = [(kind, language) for kind in CONTENT_TYPES for language in LANGUAGES]
     tasks = [
         GenerationTask(item=item, interests=interests, content_type=kind, language=language)
         for item in (film, bare)
         for interests in ((("drama", 0.9), ("海", 0.5), ("chess", 0.1)), ())
-        for kind in CONTENT_TYPES
-        for language in LANGUAGES
+        for kind, language in kinds
     ]
-    return hashlib.sha256("\x1e".join(build_prompt(task) for task in tasks).encode()).hexdigest()[:16]
+    pools = [skeleton_pools(kind, language, domain) for kind, language in kinds for domain in (*DOMAINS, "")]
+    told = [*(build_prompt(task) for task in tasks), *(line for lists in pools for pool in lists for line in pool)]
+    return hashlib.sha256("\x1e".join(told).encode()).hexdigest()[:16]
 
 
 PROMPT_VERSION = _layout_hash()

@@ -7,7 +7,7 @@ import pytest
 
 from serve.generation.choosing import TextScore, best_of, coverage, profile_vector, scored, spoken
 from serve.generation.generator import GeneratedText
-from serve.generation.prompt import GenerationTask, ItemFacts, facts_of
+from serve.generation.prompt import GenerationTask, ItemFacts
 
 FILM = ItemFacts(title="Jazz and Space (2013)", domain="entertainment", categories=("Drama",), tags=("space", "太空"))
 TASK = GenerationTask(item=FILM, interests=(("space", 1.0), ("drama", 0.5), ("jazz", 0.8)))
@@ -59,11 +59,3 @@ def test_of_equals_the_first_is_chosen() -> None:
     low, high = TextScore(0.1, 0.0, 1.0), TextScore(0.9, 0.0, 1.0)
     assert best_of([low, high, high]) == 1
     assert best_of([low]) == 0
-
-
-def test_each_variant_is_another_style_of_the_same_facts_until_all_ten_are_used() -> None:
-    styles = [facts_of(replace(TASK, variant=number)).style for number in range(11)]
-    assert sorted(styles[:10]) == list(range(10))
-    assert styles[10] == styles[0]
-    one, other = (replace(facts_of(replace(TASK, variant=number)), style=0) for number in (0, 1))
-    assert one == other

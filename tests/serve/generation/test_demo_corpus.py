@@ -40,6 +40,8 @@ def test_titles_are_varied_and_hold_what_real_ones_hold() -> None:
     english = [clean_title(random_title(rng, "en")) for _ in range(2000)]
     chinese = [clean_title(random_title(rng, "zh")) for _ in range(2000)]
     assert len(set(english)) > 1950
+    assert sum(len(title) > 100 for title in english) > 60
+    assert sum(not title.isascii() for title in english) > 150
     assert len(set(chinese)) > 1800
     assert sum(title.isupper() for title in english) > 200
     assert sum("#" in title for title in english) > 100

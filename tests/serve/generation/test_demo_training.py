@@ -11,11 +11,12 @@ from tokenizers import Tokenizer
 
 from serve.generation import demo_training
 from serve.generation.demo_architecture import DemoModel, Shape, from_hugging_face, start_as_copier
+from serve.generation.demo_batches import batches
 from serve.generation.demo_corpus import random_row
 from serve.generation.demo_export import export
 from serve.generation.demo_optimizer import MuonWithAdam, orthogonal
 from serve.generation.demo_tokenizer import END, train_tokenizer
-from serve.generation.demo_training import BATCH_TOKENS, Run
+from serve.generation.demo_training import Run
 from serve.generation.prompt import PROMPT_VERSION
 
 pytestmark = pytest.mark.thorough
@@ -53,29 +54,12 @@ def test_every_text_survives_encoding(tokenizer: Tokenizer, text: str) -> None:
     assert tokenizer.decode(tokenizer.encode(text).ids) == text
 
 
-def test_batches_are_full_and_the_same_for_the_same_seed_and_pool(tokenizer: Tokenizer) -> None:
-    first, second = (list(demo_training._batches(tokenizer, Run(seed=5, pool=3))) for _ in range(2))
-    assert first == second
-    padded = [len(batch) * max(len(row) for row, _ in batch) for batch in first]
-    assert max(padded) <= BATCH_TOKENS
-    assert np.median(padded) > 0.8 * BATCH_TOKENS
-    end = tokenizer.token_to_id(END)
-    assert all(row[-1] == end and 0 < answer < len(row) for batch in first for row, answer in batch)
-
-
-def test_only_the_answer_is_learned() -> None:
-    tokens, positions, targets = demo_training._tensors([([5, 6, 7, 8], 2), ([5, 9, 3], 1)])
-    assert tokens.tolist() == [[5, 6, 7, 8, 0, 0, 0, 0], [5, 9, 3, 0, 0, 0, 0, 0]]
-    assert targets.tolist() == [7, 8, 9, 3]
-    assert positions.tolist() == [1, 2, 8, 9]
-
-
 def test_a_few_steps_lower_the_loss_and_a_checkpoint_goes_on_where_it_stopped(
     tokenizer: Tokenizer, tmp_path: Path
 ) -> None:
     model, run = small_model(tokenizer), Run(seed=1)
     optimizer = MuonWithAdam(model)
-    rows = [row for row in next(demo_training._batches(tokenizer, run)) if len(row[0]) < 120][:6]
+    rows = [row for row in next(batches(tokenizer, 1, 0)) if len(row[0]) < 120][:6]
     losses = [demo_training._step(model, model, optimizer, rows, rate=1.0) for _ in range(6)]
     assert losses[-1] < 0.8 * losses[0]
     run.step, run.elapsed_s, run.tokens = 6, 12.5, 700

@@ -9,8 +9,9 @@ import pytest
 from interest.items import DOMAINS
 from serve.generation.demo_corpus import random_task
 from serve.generation.grounding import check
+from serve.generation.plan import fields_of, skeleton_pools
 from serve.generation.prompt import CONTENT_TYPES, LANGUAGES, QUOTES, ContentType, GenerationTask, ItemFacts, Language
-from serve.generation.templates import compose, fields_of, skeleton_pools, template_text
+from serve.generation.templates import template_text
 
 CELLS = list(itertools.product(CONTENT_TYPES, LANGUAGES, (*DOMAINS, "")))
 
@@ -37,14 +38,6 @@ def test_a_thousand_random_tasks_get_a_template_text_that_passes_its_own_check()
         assert check(text, task).ok, (text, task)
 
 
-def test_a_thousand_composed_training_answers_pass_the_check() -> None:
-    rng = np.random.default_rng(12)
-    for _ in range(1000):
-        task = random_task(rng)
-        text = compose(task, rng)
-        assert check(text, task).ok, (text, task)
-
-
 def test_the_fallback_is_always_the_same_for_the_same_task() -> None:
     task = random_task(np.random.default_rng(3))
     assert len({template_text(task) for _ in range(5)}) == 1
@@ -68,8 +61,8 @@ def test_a_match_is_named_and_without_one_no_shared_interest_is_claimed() -> Non
 def test_latin_words_stand_between_spaces_in_chinese() -> None:
     item = ItemFacts(title="Blue Mug", domain="e-commerce", tags=("pottery",))
     texts = [
-        compose(GenerationTask(item=item, interests=(("pottery", 1.0),), language="zh"), np.random.default_rng(seed))
-        for seed in range(20)
+        template_text(GenerationTask(item=item, interests=(("pottery", 1.0),), language="zh", variant=number))
+        for number in range(20)
     ]
     opening, closing = QUOTES["zh"]
     assert all(f"{opening}Blue Mug{closing}" in text for text in texts)
