@@ -40,6 +40,7 @@ from benchmarks.readers import Corpus, Reader, load_corpus, task_of
 from benchmarks.recording import DEADLINE_S, Run, run
 from serve.generation.choosing import spoken
 from serve.generation.completion import Sampling
+from serve.generation.constraint import title_pattern
 from serve.generation.engine import GenerationEngine
 from serve.generation.generator import DEFAULT_MAX_TOKENS
 from serve.generation.grounding import check, mentions
@@ -231,16 +232,6 @@ def _read(tasks: Sequence[GenerationTask], answers: Sequence[str], as_json: bool
     named = [facts_of(task).title in text for task, text in pairs]
     grounded = [check(text, task).ok for task, text in pairs]
     return {"complete": _share(valid), "title": _share(named), "grounded": _share(grounded)}
-
-
-def title_pattern(task: GenerationTask) -> str:
-    """Anything, the quoted title once, anything."""
-    opening, closing = QUOTES[task.language]
-    other = f"[^{opening}{closing}\\n]*"
-    literal = re.escape(f"{opening}{facts_of(task).title}{closing}").replace(
-        "\\ ", " "
-    )  # xgrammar knows no such escape
-    return f"{other}{literal}{other}"
 
 
 def title_schema(task: GenerationTask) -> str:

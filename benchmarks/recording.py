@@ -58,10 +58,12 @@ class RecordingEngine:
         self.answers[place] = ""
         return [place, *self._engine.prompt(task)]
 
-    async def generate(self, prompt: Prompt, request_id: str, max_tokens: int, cache_salt: str = "") -> Completion:
+    async def generate(
+        self, prompt: Prompt, request_id: str, max_tokens: int, cache_salt: str = "", regex: str = ""
+    ) -> Completion:
         assert isinstance(prompt, list)
         place, *ids = prompt
-        answer = await self._engine.generate(ids, request_id, max_tokens, cache_salt)
+        answer = await self._engine.generate(ids, request_id, max_tokens, cache_salt, regex)
         self.answers[place] = answer.text
         return answer
 

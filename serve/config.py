@@ -104,6 +104,7 @@ class GenerationConfig(Settings):
 
     enabled: bool = True
     engine: EngineConfig = EngineConfig()
+    constrain_title: bool = False  # the engine can write no other title than the item's; each text costs a grammar
     max_tokens: int = Field(96, ge=1, le=1024)
     max_texts: int = Field(400, ge=1)  # of one request: items times `candidates`
     text_score_weight: float = Field(

@@ -112,7 +112,9 @@ class TemplateEngine:
         self._texts[prompt] = template_text(task)
         return prompt
 
-    async def generate(self, prompt: Prompt, request_id: str, max_tokens: int, cache_salt: str = "") -> Completion:
+    async def generate(
+        self, prompt: Prompt, request_id: str, max_tokens: int, cache_salt: str = "", regex: str = ""
+    ) -> Completion:
         self.salts.append(cache_salt)
         return Completion(self._texts[str(prompt)], 10, 5, finished=True)
 

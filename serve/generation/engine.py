@@ -87,12 +87,15 @@ class GenerationEngine:
         ids: list[int] = self._running().get_tokenizer().encode(text, add_special_tokens=False)
         return ids
 
-    async def generate(self, prompt: Prompt, request_id: str, max_tokens: int, cache_salt: str = "") -> Completion:
-        """The whole answer, by the likeliest tokens. When the awaiting task is cancelled, the engine drops the request.
+    async def generate(
+        self, prompt: Prompt, request_id: str, max_tokens: int, cache_salt: str = "", regex: str = ""
+    ) -> Completion:
+        """The whole answer, by the likeliest tokens; of those, where `regex` is given, that let it match.
 
-        Raises `InvalidRequest` for a prompt that does not fit, `EngineDead` when the engine's processes are gone.
+        When the awaiting task is cancelled, the engine drops the request. Raises `InvalidRequest` for a prompt that
+        does not fit, `EngineDead` when the engine's processes are gone.
         """
-        sampling = Sampling(max_tokens=max_tokens, temperature=0.0)
+        sampling = Sampling(max_tokens=max_tokens, temperature=0.0, regex=regex)
         answer = await self.complete(prompt, request_id, sampling, cache_salt)
         finished = answer.finish_reason == "stop"
         return Completion(answer.text, answer.prompt_tokens, answer.completion_tokens, finished)

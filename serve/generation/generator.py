@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 
 from interest.errors import InvalidRequest
 from serve.generation.completion import Completion, Piece, Prompt, Sampling
+from serve.generation.constraint import title_pattern
 from serve.generation.grounding import Reason, betrays_prompt, check
 from serve.generation.merge import merged
 from serve.generation.prompt import GenerationTask
@@ -31,7 +32,9 @@ class TextEngine(Protocol):
 
     def prompt(self, task: GenerationTask) -> Prompt: ...
 
-    async def generate(self, prompt: Prompt, request_id: str, max_tokens: int, cache_salt: str = "") -> Completion: ...
+    async def generate(
+        self, prompt: Prompt, request_id: str, max_tokens: int, cache_salt: str = "", regex: str = ""
+    ) -> Completion: ...
 
     def stream(
         self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = ""
@@ -67,7 +70,8 @@ class Generator:
     """Writes texts with an engine and counts how they ended.
 
     `observe` is called once for each text; `counts` holds the same by "model", "template" or "unfinished", and the
-    templates again by reason as "template:<reason>".
+    templates again by reason as "template:<reason>". With `constrain_title` the engine writes no other title: it costs
+    a grammar a text.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class Generator:
         engine: TextEngine,
         observe: Observer | None = None,
         known_facets: frozenset[str] = frozenset(),
+        constrain_title: bool = False,
         interval_s: float = 0.0,
     ) -> None:
         """`interval_s`: of a streamed text, parts of so long travel together."""
@@ -83,6 +88,7 @@ class Generator:
         self._engine = engine
         self._observe = observe
         self._known_facets = known_facets
+        self._constrain_title = constrain_title
         self._prefix = uuid.uuid4().hex[:8]
         self._numbers = itertools.count()
 
@@ -137,13 +143,14 @@ class Generator:
     async def _one(self, task: GenerationTask, max_tokens: int, cache_salt: str) -> GeneratedText:
         try:
             prompt = self._engine.prompt(task)
-            answer = await self._engine.generate(prompt, self._request_id(), max_tokens, cache_salt)
+            pattern = self._pattern(task)
+            answer = await self._engine.generate(prompt, self._request_id(), max_tokens, cache_salt, pattern)
         except InvalidRequest as error:
             return _not_asked(task, error)
         return self._judged(task, answer)
 
     async def _parts(self, task: GenerationTask, max_tokens: int, cache_salt: str) -> AsyncGenerator[TextPart, None]:
-        sampling = Sampling(max_tokens=max_tokens, temperature=0.0)
+        sampling = Sampling(max_tokens=max_tokens, temperature=0.0, regex=self._pattern(task))
         written, said, silent = "", "", False
         piece = Piece("", 0, 0, None)
         try:
@@ -173,6 +180,9 @@ class Generator:
         source: Source = "model" if reason is None else "template"
         shown = text if reason is None else template_text(task)
         return GeneratedText(shown, source, reason, answer.prompt_tokens, answer.completion_tokens)
+
+    def _pattern(self, task: GenerationTask) -> str:
+        return title_pattern(task) if self._constrain_title else ""
 
     def _fault(self, text: str, finished: bool, task: GenerationTask) -> Reason | None:
         if not finished:

@@ -44,8 +44,14 @@ class GeneratorStage:
         if self._config.generation.enabled:
             await self._engine.start()
             known = frozenset() if self._engine.own_layout else await asyncio.to_thread(self._read_facets)
-            interval_s = self._config.generation.stream_interval_ms / 1000
-            self._generator = Generator(self._engine, known_facets=known, interval_s=interval_s)
+            settings = self._config.generation
+            interval_s = settings.stream_interval_ms / 1000
+            self._generator = Generator(
+                self._engine,
+                known_facets=known,
+                constrain_title=settings.constrain_title,
+                interval_s=interval_s,
+            )
             self._raw = RawCompletions(self._engine, interval_s)
             self._reporting = asyncio.get_running_loop().create_task(self._report())
 

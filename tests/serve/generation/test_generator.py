@@ -7,6 +7,7 @@ import pytest
 
 from interest.errors import EngineDead, InvalidRequest
 from serve.generation.completion import Completion, FinishReason, Piece, Prompt, Sampling
+from serve.generation.constraint import title_pattern
 from serve.generation.generator import GeneratedText, Generator
 from serve.generation.grounding import Reason, check
 from serve.generation.prompt import GenerationTask, ItemFacts, build_prompt
@@ -21,6 +22,7 @@ class ScriptedEngine:
         self.answer = answer
         self.running: set[str] = set()
         self.seen: list[str] = []
+        self.patterns: list[str] = []
         self.most_at_once = 0
         self.two_running = asyncio.Event()
 
@@ -31,7 +33,7 @@ class ScriptedEngine:
         self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = ""
     ) -> AsyncGenerator[Piece, None]:
         """The answer of `generate`, six characters at a time."""
-        answer = await self.generate(prompt, request_id, sampling.max_tokens or 0)
+        answer = await self.generate(prompt, request_id, sampling.max_tokens or 0, regex=sampling.regex)
         self.running.add(request_id)
         try:
             for start in range(0, len(answer.text), 6):
@@ -42,9 +44,12 @@ class ScriptedEngine:
         finally:
             self.running.discard(request_id)
 
-    async def generate(self, prompt: Prompt, request_id: str, max_tokens: int, cache_salt: str = "") -> Completion:
+    async def generate(
+        self, prompt: Prompt, request_id: str, max_tokens: int, cache_salt: str = "", regex: str = ""
+    ) -> Completion:
         self.running.add(request_id)
         self.seen.append(request_id)
+        self.patterns.append(regex)
         self.most_at_once = max(self.most_at_once, len(self.running))
         if len(self.running) == 2:
             self.two_running.set()
@@ -230,3 +235,12 @@ async def test_who_stops_listening_takes_every_request_along() -> None:
     assert engine.running
     await parts.aclose()
     assert engine.running == set()
+
+
+async def test_only_where_it_is_asked_for_the_engine_is_held_to_the_title() -> None:
+    for constrain in (False, True):
+        engine = ScriptedEngine(good)
+        generator = Generator(engine, constrain_title=constrain)
+        await generator.write([task("Harbour News")])
+        await streamed(generator, [task("Harbour News")])
+        assert engine.patterns == [title_pattern(task("Harbour News")) if constrain else ""] * 2

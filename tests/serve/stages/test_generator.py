@@ -37,7 +37,9 @@ class FreeEngine:
     def prompt(self, task: GenerationTask) -> str:
         return task.item.title
 
-    async def generate(self, prompt: Prompt, request_id: str, max_tokens: int, cache_salt: str = "") -> Completion:
+    async def generate(
+        self, prompt: Prompt, request_id: str, max_tokens: int, cache_salt: str = "", regex: str = ""
+    ) -> Completion:
         return Completion(SENTENCE, 10, 5, finished=True)
 
     def stats(self) -> EngineStats:
