@@ -216,3 +216,20 @@ def unload_model(model: str, url: ServerUrl = DEFAULT_URL) -> None:
     from serve.commands.models import change_model
 
     change_model(console, url, "unload", model)
+
+
+@demo_model.command("evaluate")
+def evaluate_demo_model(
+    model: Annotated[str, typer.Option(help='"demo", or a folder that `build` made.')] = "demo",
+    texts: int = 1000,
+    seed: int = 1,
+    threads: int = 1,
+    concurrency: int = 64,
+    constrain_title: Annotated[bool, typer.Option(help="The engine can write no other title.")] = False,
+    examples: Annotated[int, typer.Option(help="Texts to show.")] = 12,
+    json: Annotated[Path | None, typer.Option(help="Write the numbers here.")] = None,
+) -> None:
+    """Share of texts about a synthetic world that the model wrote and the check lets pass."""
+    from serve.generation.demo_report import evaluate
+
+    evaluate(console, model, texts, seed, threads, concurrency, constrain_title, examples, json)

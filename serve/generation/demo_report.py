@@ -1,6 +1,5 @@
-"""How many texts of a model pass the check, on the synthetic world: `python -m serve.generation.demo_report`."""
+"""How many texts of a model pass the check, on the synthetic world: `attune demo-model evaluate`."""
 
-import argparse
 import asyncio
 import json
 import platform
@@ -77,13 +76,37 @@ def world_tasks(world: World, count: int, rng: np.random.Generator) -> list[Gene
     return tasks
 
 
-async def measure(model: str, tasks: Sequence[GenerationTask], threads: int, concurrency: int) -> Report:
+def evaluate(
+    console: Console,
+    model: str,
+    count: int,
+    seed: int,
+    threads: int,
+    concurrency: int,
+    constrain_title: bool,
+    examples: int,
+    out: Path | None,
+) -> None:
+    """Measure, print a table and a few texts, and write the numbers to `out`."""
+    rng = np.random.default_rng(seed)
+    tasks = world_tasks(make_world(rng, events=0), count, rng)
+    with console.status(f"Writing {count} texts ..."):
+        report = asyncio.run(measure(model, tasks, threads, concurrency, constrain_title))
+    _print(report, console, examples)
+    if out is not None:
+        out.write_text(json.dumps(report.as_json(), indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+async def measure(
+    model: str, tasks: Sequence[GenerationTask], threads: int, concurrency: int, constrain_title: bool = False
+) -> Report:
     """Write all the texts with up to `concurrency` at once in the engine."""
     engine = GenerationEngine(EngineConfig(model=model, threads=threads, max_num_seqs=concurrency))
     await engine.start()
     try:
         started = time.perf_counter()
-        texts = await Generator(engine).write(tasks, DEFAULT_MAX_TOKENS, deadline_s=3600.0)
+        generator = Generator(engine, constrain_title=constrain_title)
+        texts = await generator.write(tasks, DEFAULT_MAX_TOKENS, deadline_s=3600.0)
         return Report(texts, list(tasks), time.perf_counter() - started)
     finally:
         engine.shutdown()
@@ -122,26 +145,3 @@ def _print(report: Report, console: Console, examples: int) -> None:
     for text in report.texts[:examples]:
         if text is not None:
             console.print(f"{text.source:8} {text.reason or '':10} {text.text}", markup=False, highlight=False)
-
-
-def main() -> None:
-    """Command line: run, print, write JSON."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--n", type=int, default=1000)
-    parser.add_argument("--model", default="demo")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--concurrency", type=int, default=64)
-    parser.add_argument("--examples", type=int, default=12)
-    parser.add_argument("--out", type=Path, default=Path(".attune/demo-model/report.json"))
-    options = parser.parse_args()
-    rng = np.random.default_rng(options.seed)
-    tasks = world_tasks(make_world(rng, events=0), options.n, rng)
-    report = asyncio.run(measure(options.model, tasks, options.threads, options.concurrency))
-    _print(report, Console(), options.examples)
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(report.as_json(), indent=2, sort_keys=True) + "\n", encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()
