@@ -181,7 +181,7 @@ def export_feedback(
 @demo_model.command("build")
 def build_demo_model(
     out: Annotated[Path, typer.Option(help="Folder for the model.")] = Path("serve/generation/demo_model"),
-    minutes: Annotated[float, typer.Option(help="Training time.")] = 35.0,
+    minutes: Annotated[float, typer.Option(help="Of processor time; learning rates fall to zero at their end.")] = 65.0,
     threads: int = 1,
     seed: int = 0,
     resume: Annotated[bool, typer.Option(help="Go on from the last checkpoint.")] = True,

@@ -13,8 +13,8 @@ from serve.generation.prompt import PROMPT_VERSION
 
 CARD = """# Attune demo model
 
-A language model of 4.1 million parameters (Qwen3 architecture, bfloat16) that Attune trains itself, so that its whole
-generation path runs with vLLM and without a download.
+A language model of {millions:.1f} million parameters (Qwen3 architecture, bfloat16) that Attune trains itself, so that
+its whole generation path runs with vLLM and without a download.
 
 **What it is**: a paraphraser of Attune's own sentence templates, in English and Chinese, that copies titles,
 categories, tags and interests from its prompt, also ones that it never saw. It was trained on made-up titles only.
@@ -23,19 +23,22 @@ categories, tags and interests from its prompt, also ones that it never saw. It 
 prompt layout of `serve/generation/prompt.py` (its version is in `prompt_version.json`). For richer texts, set
 another model.
 
+The prompt ends with a plan, such as `write: reason en match c`: which sentence to write. That is decided before, from
+the facts, so that the model guesses nothing and copies everything.
+
 Every text is checked against the item's facts before it is shown; one that fails is replaced by a template sentence.
 
-Built by `attune demo-model build` (35 minutes of one core), then trained on over harder titles and facets by
-`attune demo-model build --start FOLDER --seed 1 --minutes 24 --rate 0.35 --no-resume`.
-
-**How good**: of 2,000 texts about 1,000 real items, none used in training, 89.2 % of the English and 87.8 % of the
-Chinese ones pass the check (`python -m benchmarks.bench_grounding`, benchmarks/results/grounding.json); books, whose
-shelves are long, are the weak spot (73.6 %).
+Built by `attune demo-model build` in {minutes:.0f} minutes of one core: {tokens:.1f} million tokens, all of them made
+up by `serve/generation/demo_corpus.py`. `attune demo-model evaluate` measures it on a synthetic world,
+`python -m benchmarks.bench_grounding` on real titles, none used in training.
 """
 
 
-def export(model: DemoModel, tokenizer: Tokenizer, out: Path, training: Mapping[str, object]) -> None:
-    """Write weights, tokenizer, configuration, card and the prompt version into the folder `out`."""
+def export(model: DemoModel, tokenizer: Tokenizer, out: Path, training: Mapping[str, float]) -> None:
+    """Write weights, tokenizer, configuration, card and the prompt version into the folder `out`.
+
+    `training` says how it was made; it has `minutes` (of processor time) and `tokens`.
+    """
     out.mkdir(parents=True, exist_ok=True)
     end, pad = token_id(tokenizer, END), token_id(tokenizer, PAD)
     save_file(to_hugging_face(model), str(out / "model.safetensors"), metadata={"format": "pt"})
@@ -44,7 +47,12 @@ def export(model: DemoModel, tokenizer: Tokenizer, out: Path, training: Mapping[
     _write(out / "config.json", hugging_face_config(model.shape, end, pad))
     _write(out / "generation_config.json", {"eos_token_id": end, "pad_token_id": pad, "do_sample": False})
     _write(out / "prompt_version.json", {"prompt_version": PROMPT_VERSION, "training": dict(training)})
-    (out / "MODEL_CARD.md").write_text(CARD, encoding="utf-8")
+    (out / "MODEL_CARD.md").write_text(_card(model, training), encoding="utf-8")
+
+
+def _card(model: DemoModel, training: Mapping[str, float]) -> str:
+    count = sum(value.numel() for value in model.parameters())
+    return CARD.format(millions=count / 1e6, minutes=training["minutes"], tokens=training["tokens"] / 1e6)
 
 
 def _write(path: Path, content: Mapping[str, object]) -> None:

@@ -1,6 +1,5 @@
-"""Trains the demo model from nothing on one CPU core: `python -m serve.generation.demo_training --minutes 35`."""
+"""Trains the demo model from nothing on one CPU core: `attune demo-model build`."""
 
-import argparse
 import math
 import time
 from collections.abc import Sequence
@@ -75,7 +74,14 @@ def build(
         start_as_copier(model, seed)
         optimizer = MuonWithAdam(model)
     _train(model, optimizer, tokenizer, run, minutes * 60.0, work, rate)
-    export(model, tokenizer, out, {"seed": seed, "steps": run.step, "tokens": run.tokens, "loss": _recent(run.losses)})
+    training = {
+        "seed": run.seed,
+        "steps": run.step,
+        "tokens": run.tokens,
+        "minutes": round(run.elapsed_s / 60, 1),
+        "loss": round(_recent(run.losses), 4),
+    }
+    export(model, tokenizer, out, training)
 
 
 def _train(
@@ -159,31 +165,3 @@ def _restore(work: Path, model: DemoModel, optimizer: MuonWithAdam, run: Run) ->
         numbers = handle.metadata()
     run.seed, run.step, run.pool = int(numbers["seed"]), int(numbers["step"]), int(numbers["pool"])
     run.elapsed_s, run.tokens = float(numbers["elapsed_s"]), int(numbers["tokens"])
-
-
-def main() -> None:
-    """Command line of `build`."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=35.0)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("serve/generation/demo_model"))
-    parser.add_argument("--work", type=Path, default=None)
-    parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--start", type=Path, default=None)
-    parser.add_argument("--rate", type=float, default=1.0)
-    options = parser.parse_args()
-    build(
-        options.out,
-        options.minutes,
-        options.threads,
-        options.seed,
-        options.resume,
-        options.work,
-        options.start,
-        options.rate,
-    )
-
-
-if __name__ == "__main__":
-    main()

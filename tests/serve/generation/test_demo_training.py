@@ -90,7 +90,7 @@ def test_the_rate_warms_up_and_falls_to_the_end() -> None:
 
 
 def test_the_exported_folder_says_what_it_is(tokenizer: Tokenizer, tmp_path: Path) -> None:
-    export(small_model(tokenizer), tokenizer, tmp_path, {"steps": 3})
+    export(small_model(tokenizer), tokenizer, tmp_path, {"tokens": 3_200_000, "minutes": 7.1})
     names = {path.name for path in tmp_path.iterdir()}
     assert names == {
         "MODEL_CARD.md",
@@ -102,7 +102,8 @@ def test_the_exported_folder_says_what_it_is(tokenizer: Tokenizer, tmp_path: Pat
         "tokenizer_config.json",
     }
     version = json.loads((tmp_path / "prompt_version.json").read_text())
-    assert version == {"prompt_version": PROMPT_VERSION, "training": {"steps": 3}}
+    assert version == {"prompt_version": PROMPT_VERSION, "training": {"tokens": 3_200_000, "minutes": 7.1}}
+    assert "in 7 minutes of one core: 3.2 million tokens" in (tmp_path / "MODEL_CARD.md").read_text()
     config = json.loads((tmp_path / "config.json").read_text())
     assert config["architectures"] == ["Qwen3ForCausalLM"]
     assert config["eos_token_id"] == tokenizer.token_to_id(END)
@@ -110,7 +111,7 @@ def test_the_exported_folder_says_what_it_is(tokenizer: Tokenizer, tmp_path: Pat
 
 def test_training_goes_on_from_a_model_folder(tokenizer: Tokenizer, tmp_path: Path) -> None:
     model = small_model(tokenizer)
-    export(model, tokenizer, tmp_path, {})
+    export(model, tokenizer, tmp_path, {"tokens": 1, "minutes": 1})
     other = DemoModel(model.shape)
     from_hugging_face(other, load_file(str(tmp_path / "model.safetensors")))
     for (name, mine), (_, theirs) in zip(model.named_parameters(), other.named_parameters(), strict=True):
