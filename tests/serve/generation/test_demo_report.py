@@ -1,5 +1,10 @@
 """The report on a model: tasks from the synthetic world, shares from what became of them."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -38,3 +43,13 @@ def test_shares_count_only_what_the_model_wrote_and_the_check_let_pass(world: Wo
     assert numbers["texts_per_s"] == 2.0
     assert numbers["refused"] == {"number": 1}
     assert numbers["unfinished"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [[], ["--constrain-title"]], ids=["free", "title held"])
+def test_the_shipped_model_writes_nearly_every_text_of_a_synthetic_world(tmp_path: Path, options: list[str]) -> None:
+    command = ["demo-model", "evaluate", "--texts", "120", "--json", str(tmp_path / "report.json"), *options]
+    subprocess.run([sys.executable, "-c", "from serve.cli import main; main()", *command], check=True, timeout=240)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["texts"], report["unfinished"]) == (120, 0)
+    assert min(report["model_share"].values()) >= 0.9
