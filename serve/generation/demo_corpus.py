@@ -12,7 +12,15 @@ from serve.generation.demo_spelling import accented, han, number, pick, pseudo_w
 from serve.generation.demo_titles import ENGLISH
 from serve.generation.demo_titles_zh import CHINESE
 from serve.generation.plan import skeleton_pools
-from serve.generation.prompt import CONTENT_TYPES, LANGUAGES, GenerationTask, ItemFacts, Language, build_prompt
+from serve.generation.prompt import (
+    CONTENT_TYPES,
+    LANGUAGES,
+    GenerationTask,
+    ItemFacts,
+    Language,
+    build_prompt,
+    cjk_count,
+)
 from serve.generation.templates import template_text
 
 MAX_VARIANT = 12
@@ -39,7 +47,7 @@ def random_task(rng: np.random.Generator, wanted: Language | None = None) -> Gen
     language = pick(rng, LANGUAGES) if wanted is None else wanted
     other: Language = "zh" if language == "en" else "en"
     item_language = language if rng.random() < (0.8 if language == "en" else 0.45) else other
-    facets = [_facet(rng, item_language if rng.random() < 0.9 else other) for _ in range(rng.integers(0, 6))]
+    facets = _facets(rng, item_language, other)
     split = int(rng.integers(0, min(len(facets), 3) + 1))
     liked = [name for name in facets if rng.random() < 0.3] if rng.random() < 0.7 else []
     liked += [_facet(rng, language if rng.random() < 0.7 else other) for _ in range(rng.integers(0, 4))]
@@ -73,6 +81,28 @@ def copy_text(rng: np.random.Generator) -> str:
         at, source = rng.integers(0, len(pieces), size=2)
         pieces[at] = pieces[source]
     return " ".join(pieces)
+
+
+def _facets(rng: np.random.Generator, language: str, other: str) -> list[str]:
+    """What an item is: some facets are others with a word more or less, as `children` and `children-s-books`."""
+    facets: list[str] = []
+    for _ in range(rng.integers(0, 6)):
+        if facets and rng.random() < 0.2:
+            facets.append(_alike(pick(rng, facets), rng))
+        else:
+            facets.append(_facet(rng, language if rng.random() < 0.9 else other))
+    return facets
+
+
+def _alike(name: str, rng: np.random.Generator) -> str:
+    """The facet with its last part gone, or with another part at either end."""
+    if cjk_count(name):
+        return pick(rng, (name[:-1] or name, name + han(rng, 1, 3), han(rng, 1, 3) + name))
+    joint = " " if " " in name else "-"
+    cut = joint.join(name.split(joint)[:-1])
+    return pick(
+        rng, (cut or name, f"{name}{joint}{word(rng)}", f"{word(rng)}{joint}{name}", f"{name}{joint}s", f"{name}s")
+    )
 
 
 def _facet(rng: np.random.Generator, language: str) -> str:

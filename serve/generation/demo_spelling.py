@@ -55,8 +55,14 @@ def pseudo_word(rng: np.random.Generator) -> str:
 
 
 def spelled(rng: np.random.Generator) -> str:
-    """Letters in a row, common ones more often: every sequence of tokens can occur."""
-    return "".join(pick(rng, _LETTERS) for _ in range(rng.integers(1, 10)))
+    """Letters in a row, common ones more often: every sequence of tokens can occur. One in five is of few letters."""
+    letters = few(_LETTERS, rng) if rng.random() < 0.2 else _LETTERS
+    return "".join(pick(rng, letters) for _ in range(rng.integers(1, 10)))
+
+
+def few(letters: str, rng: np.random.Generator) -> str:
+    """Two to five of the letters: what is made of them repeats itself, and is hard to copy."""
+    return "".join(pick(rng, letters) for _ in range(rng.integers(2, 6)))
 
 
 def plain_word(rng: np.random.Generator) -> str:
@@ -120,6 +126,8 @@ def foreign_phrase(rng: np.random.Generator) -> str:
 def script_phrase(rng: np.random.Generator) -> str:
     """Letters of one other script, in words."""
     letters = pick(rng, _SCRIPTS)
+    if rng.random() < 0.5:
+        letters = few(letters, rng) + few(letters, rng)
     lengths = rng.integers(1, 8, size=int(rng.integers(1, 5)))
     return " ".join("".join(pick(rng, letters) for _ in range(length)) for length in lengths)
 

@@ -115,7 +115,14 @@ def _series(text: str, rng: np.random.Generator) -> str:
     )
     place = f"#{rng.integers(1, 30)}{pick(rng, ('', '', '', '', '', '.5', f'-{rng.integers(2, 9)}'))}"
     place = pick(rng, (place, place, place, place, f"Vol. {rng.integers(1, 20)}", f"Book {rng.integers(1, 9)}"))
-    more = f"; {pick(rng, (name(rng), series))}, #{rng.integers(1, 60)}" if rng.random() < 0.12 else ""
+    others = (
+        name(rng),
+        series,
+        f"{series} {titled(phrase(rng, 1, 3), rng)}",
+        f"{titled(phrase(rng, 1, 3), rng)} {series}",
+    )
+    again = pick(rng, (place, f"#{rng.integers(1, 60)}"))
+    more = f"; {pick(rng, others)}, {again}" if rng.random() < 0.2 else ""
     return f"({series}{pick(rng, (',', ',', ''))} {place}{more})"
 
 
