@@ -51,6 +51,8 @@ def random_task(rng: np.random.Generator, wanted: Language | None = None) -> Gen
     split = int(rng.integers(0, min(len(facets), 3) + 1))
     liked = [name for name in facets if rng.random() < 0.3] if rng.random() < 0.7 else []
     liked += [_facet(rng, language if rng.random() < 0.7 else other) for _ in range(rng.integers(0, 4))]
+    if rng.random() < 0.12:
+        liked = []
     rng.shuffle(liked)
     interests = tuple((name, round(float(rng.uniform(0.1, 1.0)), 2)) for name in liked)
     item = ItemFacts(

@@ -55,8 +55,8 @@ def pseudo_word(rng: np.random.Generator) -> str:
 
 
 def spelled(rng: np.random.Generator) -> str:
-    """Letters in a row, common ones more often: every sequence of tokens can occur. One in five is of few letters."""
-    letters = few(_LETTERS, rng) if rng.random() < 0.2 else _LETTERS
+    """Letters in a row, common ones more often: every sequence of tokens can occur. One in ten is of few letters."""
+    letters = few(_LETTERS, rng) if rng.random() < 0.1 else _LETTERS
     return "".join(pick(rng, letters) for _ in range(rng.integers(1, 10)))
 
 
@@ -126,7 +126,7 @@ def foreign_phrase(rng: np.random.Generator) -> str:
 def script_phrase(rng: np.random.Generator) -> str:
     """Letters of one other script, in words."""
     letters = pick(rng, _SCRIPTS)
-    if rng.random() < 0.5:
+    if rng.random() < 0.2:
         letters = few(letters, rng) + few(letters, rng)
     lengths = rng.integers(1, 8, size=int(rng.integers(1, 5)))
     return " ".join("".join(pick(rng, letters) for _ in range(length)) for length in lengths)
