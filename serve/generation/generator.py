@@ -219,9 +219,10 @@ async def _drop(running: Sequence[asyncio.Future[GeneratedText]]) -> None:
 
 
 def _joined(parts: Sequence[tuple[int, TextPart]]) -> list[tuple[int, TextPart]]:
-    """One part a text: all that is new of it, and the finished text if that came."""
-    found: dict[int, TextPart] = {}
+    """One part of what is new of each text, and one more for each that is finished."""
+    deltas: dict[int, str] = {}
     for place, part in parts:
-        before = found.get(place)
-        found[place] = part if before is None else TextPart(before.delta + part.delta, part.text)
-    return list(found.items())
+        if part.text is None:
+            deltas[place] = deltas.get(place, "") + part.delta
+    finished = [(place, part) for place, part in parts if part.text is not None]
+    return [*((place, TextPart(delta=delta)) for place, delta in deltas.items()), *finished]

@@ -180,6 +180,7 @@ async def streamed(
     """For each task the words that came before its text, and the text."""
     said: list[tuple[str, GeneratedText | None]] = [("", None)] * len(tasks)
     async for parts in generator.stream(tasks, deadline_s=deadline_s):
+        assert not any(part.delta and part.text for _, part in parts), "an event tells the one or the other"
         for place, part in parts:
             assert said[place][1] is None, "nothing comes after the text"
             said[place] = (said[place][0] + part.delta, part.text)
@@ -188,8 +189,8 @@ async def streamed(
 
 async def test_a_streamed_text_is_the_unstreamed_one_and_its_deltas_are_the_models_words() -> None:
     spaced = ScriptedEngine(lambda prompt: says(f"  {good(prompt).text.replace(' is ', '  is  ')} "))
-    for engine in (ScriptedEngine(good), spaced):
-        generator = Generator(engine)
+    for engine, interval_s in ((ScriptedEngine(good), 0.0), (spaced, 0.0), (ScriptedEngine(good), 30.0)):
+        generator = Generator(engine, interval_s=interval_s)
         tasks = [task("Harbour News"), task("Other News")]
         whole = await generator.write(tasks)
         said = await streamed(generator, tasks)
