@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from interest.errors import InvalidRequest
-from serve.generation.completion import Completion, Piece, Prompt, Sampling
+from serve.generation.completion import Adapter, Completion, Piece, Prompt, Sampling
 from serve.generation.grounding import Reason, betrays_prompt, check
 from serve.generation.merge import merged
 from serve.generation.prompt import GenerationTask
@@ -31,10 +31,12 @@ class TextEngine(Protocol):
 
     def prompt(self, task: GenerationTask) -> Prompt: ...
 
-    async def generate(self, prompt: Prompt, request_id: str, max_tokens: int, cache_salt: str = "") -> Completion: ...
+    async def generate(
+        self, prompt: Prompt, request_id: str, max_tokens: int, cache_salt: str = "", adapter: Adapter | None = None
+    ) -> Completion: ...
 
     def stream(
-        self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = ""
+        self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = "", adapter: Adapter | None = None
     ) -> AsyncGenerator[Piece, None]: ...
 
 
@@ -61,6 +63,7 @@ class TextPart:
 
 
 Observer = Callable[[GenerationTask, GeneratedText], None]
+AdapterOf = Callable[[GenerationTask, str], Adapter | None]  # of a task and the caller's cache salt
 
 
 class Generator:
@@ -75,11 +78,13 @@ class Generator:
         engine: TextEngine,
         observe: Observer | None = None,
         known_facets: frozenset[str] = frozenset(),
+        adapter_of: AdapterOf = lambda task, cache_salt: None,
     ) -> None:
         self.counts: Counter[str] = Counter()
         self._engine = engine
         self._observe = observe
         self._known_facets = known_facets
+        self._adapter_of = adapter_of
         self._prefix = uuid.uuid4().hex[:8]
         self._numbers = itertools.count()
 
@@ -134,7 +139,8 @@ class Generator:
     async def _one(self, task: GenerationTask, max_tokens: int, cache_salt: str) -> GeneratedText:
         try:
             prompt = self._engine.prompt(task)
-            answer = await self._engine.generate(prompt, self._request_id(), max_tokens, cache_salt)
+            adapter = self._adapter_of(task, cache_salt)
+            answer = await self._engine.generate(prompt, self._request_id(), max_tokens, cache_salt, adapter=adapter)
         except InvalidRequest as error:
             return _not_asked(task, error)
         return self._judged(task, answer)
@@ -144,7 +150,8 @@ class Generator:
         written, said, silent = "", "", False
         piece = Piece("", 0, 0, None)
         try:
-            growing = self._engine.stream(self._engine.prompt(task), self._request_id(), sampling, cache_salt)
+            adapter = self._adapter_of(task, cache_salt)
+            growing = self._engine.stream(self._engine.prompt(task), self._request_id(), sampling, cache_salt, adapter)
             async with aclosing(growing):
                 async for piece in growing:
                     written += piece.text
