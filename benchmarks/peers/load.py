@@ -8,6 +8,7 @@ Nothing but the standard library is imported, for the same reason.
 """
 
 import json
+import os
 import select
 import socket
 import sys
@@ -19,6 +20,7 @@ from typing import Any
 
 TIMEOUT_S = 60.0
 ERRORS_KEPT = 3
+CLOSED_MOST = 20  # of one connection; more is no accident
 OK = b"HTTP/1.1 200"
 LENGTH = b"content-length:"
 
@@ -67,6 +69,7 @@ class Outcome:
     p99_ms: float = 0.0
     client_cpu: float = 0.0
     errors: int = 0
+    closed: int = 0  # kept connections that the server closed; the request was made again on a new one
     examples: list[str] = field(default_factory=list)  # of the errors
 
 
@@ -74,8 +77,9 @@ class _Connection:
     """One socket and the reply that is coming in on it."""
 
     def __init__(self, plan: Plan, number: int) -> None:
-        self._socket = socket.create_connection((plan.host, plan.port), timeout=TIMEOUT_S)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._address = (plan.host, plan.port)
+        self._socket = self._connected()
+        self.closed = 0  # times that the server closed it before it began to answer
         self._exchanges = plan.exchanges
         self._turn = number
         self._step = plan.connections
@@ -93,10 +97,13 @@ class _Connection:
         self._socket.sendall(self._exchanges[self._turn % len(self._exchanges)].request)
 
     def receive(self) -> bool:
-        """Whether the reply is whole. Raises `ConnectionError` when the server hangs up."""
+        """Whether the reply is whole. Raises `ConnectionError` when the server hangs up in the middle of it."""
         part = self._socket.recv(1 << 18)
         if not part:
-            raise ConnectionError(f"the server closed the connection after {self._received[:200]!r}")
+            if self._received or self.closed == CLOSED_MOST:
+                raise ConnectionError(f"the server closed the connection after {self._received[:200]!r}")
+            self._again()
+            return False
         self._received = self._received + part if self._received else part
         if not self._whole:
             self._whole = _length(self._received)
@@ -113,6 +120,18 @@ class _Connection:
 
     def close(self) -> None:
         self._socket.close()
+
+    def _connected(self) -> socket.socket:
+        connected = socket.create_connection(self._address, timeout=TIMEOUT_S)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return connected
+
+    def _again(self) -> None:
+        """The same request on a new connection under the old number: a kept one may be closed at any time."""
+        self.closed += 1
+        with self._connected() as new:
+            os.dup2(new.fileno(), self._socket.fileno())
+        self._socket.sendall(self._exchanges[self._turn % len(self._exchanges)].request)
 
 
 def drive(plan: Plan) -> Outcome:
@@ -142,7 +161,10 @@ def _driven(plan: Plan, connections: Sequence[_Connection]) -> Outcome:
             raise TimeoutError(f"no reply for {TIMEOUT_S:.0f} s")
         for number, _ in ready:
             connection = by_number[number]
+            closed = connection.closed
             if not connection.receive():
+                if connection.closed > closed:
+                    poll.register(number, select.EPOLLIN)  # it is another socket now
                 continue
             now = time.perf_counter()
             _check(connection, outcome)
@@ -153,6 +175,7 @@ def _driven(plan: Plan, connections: Sequence[_Connection]) -> Outcome:
                 outcome.warm_requests += 1
             connection.send()
     poll.close()
+    outcome.closed = sum(connection.closed for connection in connections)
     outcome.client_cpu = (time.process_time() - cpu) / plan.seconds
     return _summed(outcome, latencies, now - counted)
 

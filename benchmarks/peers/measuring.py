@@ -37,6 +37,7 @@ class Round:
     p99_ms: float
     errors: int
     examples: list[str]
+    closed: int  # connections that the server closed between two requests
     client_cpu: float  # share of one core
     cpu_us: dict[str, float]  # a request, by role of the process
     models_us: dict[str, dict[str, float]]  # of a request, by model: queue and compute; and rows of a batch
@@ -69,6 +70,7 @@ def measured(served: Served, exchanges: Sequence[Exchange], connections: int, wa
         p99_ms=round(outcome.p99_ms, 3),
         errors=outcome.errors,
         examples=outcome.examples,
+        closed=outcome.closed,
         client_cpu=round(outcome.client_cpu, 3),
         cpu_us={role: round(1e6 * (cpu[role] - cpu_before.get(role, 0.0)) / requests, 1) for role in sorted(cpu)},
         models_us={model: _spent(before[model], after[model]) for model in served.models},

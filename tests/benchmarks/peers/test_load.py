@@ -67,9 +67,22 @@ def test_a_wrong_reply_is_an_error_with_an_example(bad: bytes, said: str) -> Non
     assert said in outcome.examples[0]
 
 
-def test_a_server_that_hangs_up_ends_the_run() -> None:
+def test_a_kept_connection_that_the_server_closes_is_no_error_and_is_counted() -> None:
+    asked = 0
+
+    def reply(_: int) -> bytes:
+        nonlocal asked
+        asked += 1
+        return b"" if asked % 3 == 0 and asked < 30 else GOOD
+
+    outcome = driven(reply, seconds=0.5)
+    assert outcome.errors == 0
+    assert outcome.closed == min(asked // 3, 9) > 0
+
+
+def test_a_server_that_only_hangs_up_ends_the_run() -> None:
     with pytest.raises(ConnectionError, match="closed the connection"):
-        driven(lambda number: GOOD if number < 3 else b"", seconds=5)
+        driven(lambda _: b"", seconds=5)
 
 
 def test_a_reply_without_a_length_ends_the_run() -> None:

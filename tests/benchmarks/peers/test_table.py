@@ -12,7 +12,7 @@ from benchmarks.readme_table import README, RESULTS
 
 
 def one(rate: float, errors: int = 0) -> dict[str, Any]:
-    return summed([Round(100, rate + more, 2.0, 9.0, errors, [], 0.1, {}, {}) for more in (-10, 0, 30)])
+    return summed([Round(100, rate + more, 2.0, 9.0, errors, [], 0, 0.1, {}, {}) for more in (-10, 0, 30)])
 
 
 def report(errors: int = 0) -> dict[str, Any]:
