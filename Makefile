@@ -75,7 +75,7 @@ UV ?= uv
 COMPILE := $(UV) pip compile pyproject.toml --override $(LOCKS)/overrides.txt --python-version 3.11 \
 	--python-platform x86_64-manylinux_2_28 --no-header --no-annotate --no-emit-index-url --no-emit-find-links --generate-hashes
 lock:
-	$(COMPILE) --extra cpu --extra evaluation --quiet -o $(LOCKS)/cpu.txt
+	$(COMPILE) --extra cpu --extra evaluation --extra adapt --quiet -o $(LOCKS)/cpu.txt
 	@cat $(LOCKS)/cpu.txt >> $(LOCKS)/dev.txt  # what is locked there is preferred here too
-	$(COMPILE) --extra cpu --extra evaluation --extra dev --quiet -o $(LOCKS)/dev.txt
+	$(COMPILE) --extra cpu --extra evaluation --extra adapt --extra dev --quiet -o $(LOCKS)/dev.txt
 	$(BIN)/python deploy/locks/split.py

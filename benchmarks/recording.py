@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
-from serve.generation.completion import Completion, EngineStats, Piece, Prompt, Sampling
+from serve.generation.completion import Adapter, Completion, EngineStats, Piece, Prompt, Sampling
 from serve.generation.engine import GenerationEngine
 from serve.generation.generator import DEFAULT_MAX_TOKENS, GeneratedText, Generator
 from serve.generation.prompt import GenerationTask
@@ -59,16 +59,22 @@ class RecordingEngine:
         return [place, *self._engine.prompt(task)]
 
     async def generate(
-        self, prompt: Prompt, request_id: str, max_tokens: int, cache_salt: str = "", regex: str = ""
+        self,
+        prompt: Prompt,
+        request_id: str,
+        max_tokens: int,
+        cache_salt: str = "",
+        adapter: Adapter | None = None,
+        regex: str = "",
     ) -> Completion:
         assert isinstance(prompt, list)
         place, *ids = prompt
-        answer = await self._engine.generate(ids, request_id, max_tokens, cache_salt, regex)
+        answer = await self._engine.generate(ids, request_id, max_tokens, cache_salt, adapter, regex)
         self.answers[place] = answer.text
         return answer
 
     def stream(
-        self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = ""
+        self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = "", adapter: Adapter | None = None
     ) -> AsyncGenerator[Piece, None]:
         raise NotImplementedError("a benchmark reads whole answers")
 

@@ -24,15 +24,17 @@ def build_app(config: ServerConfig) -> Application:
     """
     config = checked(config)
     handles = {
-        stage: ray.serve.deployment(StageReplica, name=stage, **_options(config.deployment(stage))).bind(stage, config)
+        stage: ray.serve.deployment(StageReplica, name=stage, **deployment_options(config.deployment(stage))).bind(
+            stage, config
+        )
         for stage in STAGES
     }
     for name, model in read_user_models(config.models_url).items():
         if not model.is_ensemble:
-            options = _options(config.user_models.deployments.get(name, _as_configured(model)))
+            options = deployment_options(config.user_models.deployments.get(name, _as_configured(model)))
             deployed = ray.serve.deployment(ModelReplica, name=f"{MODEL_PREFIX}{name}", **options)
             handles[f"{MODEL_PREFIX}{name}"] = deployed.bind(config.models_url, name)
-    ingress = ray.serve.deployment(INGRESS, name="ingress", **_options(config.deployment("ingress")))
+    ingress = ray.serve.deployment(INGRESS, name="ingress", **deployment_options(config.deployment("ingress")))
     return ingress.bind(config, **handles)
 
 
@@ -41,7 +43,8 @@ def _as_configured(model: ModelConfig) -> DeploymentConfig:
     return DeploymentConfig(num_replicas=model.instances, num_gpus=1 if model.on_gpu else 0)
 
 
-def _options(deployment: DeploymentConfig) -> dict[str, Any]:
+def deployment_options(deployment: DeploymentConfig) -> dict[str, Any]:
+    """What `ray.serve.deployment` is told of one of them."""
     actor: dict[str, Any] = {"num_cpus": deployment.num_cpus, "num_gpus": deployment.num_gpus}
     if deployment.resources:
         actor["resources"] = deployment.resources

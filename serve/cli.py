@@ -178,6 +178,26 @@ def export_feedback(
     export_feedback(console, store, days, domain, out)
 
 
+@app.command()
+def adapt(
+    pairs: Annotated[Path, typer.Argument(help="What `attune feedback export` wrote.")],
+    name: Annotated[str, typer.Argument(help="Of the adapter; each run registers its next version.")],
+    model: Annotated[str, typer.Option(help="As in generation.engine.model.")] = "demo",
+    repository: Repository = DEFAULT_REPOSITORY,
+    minutes: Annotated[float, typer.Option(help="Training ends by then.", min=0.1)] = 10.0,
+    threads: Annotated[int, typer.Option(min=1)] = 1,
+    margin: Annotated[float, typer.Option(help="Share of texts it may ground less than the model alone.")] = 0.02,
+    seed: int = 0,
+) -> None:
+    """Fit a LoRA to what users liked of the words. One that is worse than the model is refused with exit status 1."""
+    from serve.adaptation.training import Settings
+    from serve.commands.adapt import adapt_model
+
+    settings = Settings(seed=seed, minutes=minutes, threads=threads)
+    if adapt_model(console, pairs, name, model, repository, settings, margin).version is None:
+        raise typer.Exit(1)
+
+
 @demo_model.command("build")
 def build_demo_model(
     out: Annotated[Path, typer.Option(help="Folder for the model.")] = Path("serve/generation/demo_model"),

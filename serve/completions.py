@@ -13,6 +13,7 @@ from interest.batch import Tensors
 from interest.errors import AttuneError, DeadlineExceeded, InvalidRequest, NotReady
 from serve.admission import Deadline, in_time
 from serve.config import GenerationConfig, Limits
+from serve.generation.adapters import names_for
 from serve.generation.completion import Piece
 from serve.generation.raw import RawRequest
 from serve.metrics import TOKENS, stage_timer
@@ -38,6 +39,11 @@ class Completions:
         """The model's name to callers: of a folder its last part, never the path."""
         name = self.config.engine.model
         return Path(name).name if Path(name).is_dir() else name
+
+    @property
+    def adapters(self) -> list[str]:
+        """Further models that the caller of the request under way may name."""
+        return names_for(self.config.adapters, TENANT.get())
 
     async def whole(self, requests: Sequence[RawRequest], timeout_ms: int | None) -> list[Piece]:
         """One whole answer a request, in order."""

@@ -1,7 +1,7 @@
 """Every setting of a server in one frozen object, checked before anything starts: an unknown key is an error."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -111,6 +111,11 @@ class GenerationConfig(Settings):
         0.1, ge=0
     )  # of a text's score (0 to 1) in the order of a list, beside the item's own
     default_language: Literal["auto", "en", "zh"] = "auto"
+    # Whose texts are written with which adapter (`attune adapt`): a domain, or "tenant:" and the digest of a caller's
+    # key, to NAME (its newest version, taken up as it is registered) or NAME/VERSION. A tenant's comes first.
+    adapters: dict[
+        str, Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,47}(/[A-Za-z0-9._-]{1,64})?$")]
+    ] = {}
     stream_interval_ms: float = Field(40, ge=0, le=1000)  # tokens of so long travel together, the first at once
     completion_timeout_ms: int = Field(600_000, ge=1)  # of the OpenAI routes, where the caller sets the length
 

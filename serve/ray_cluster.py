@@ -5,13 +5,14 @@ import shutil
 import socket
 import tempfile
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import ray
 import ray.serve
+from ray.serve import Application
 from ray.serve.config import gRPCOptions
 
 from interest.errors import InvalidConfig
@@ -36,6 +37,7 @@ HAPROXY_WRAPPER = """\
 """
 
 START_ATTEMPTS = 3
+Build = Callable[[ServerConfig], Application]
 MAX_MESSAGE_BYTES = 64 * 2**20  # between deployments; Ray's own 4 MiB is less than the API admits
 
 
@@ -88,13 +90,13 @@ def environment(folder: Path, model: str) -> dict[str, str]:
 
 
 @contextmanager
-def running(config: ServerConfig, http: HttpConfig) -> Iterator[str]:
+def running(config: ServerConfig, http: HttpConfig, build: Build = build_app) -> Iterator[str]:
     """A server on this machine; yields its URL once every replica runs (readiness is the caller's to ask).
 
-    Errors: `InvalidConfig` when the port is taken, and whatever `build_app` refuses, before anything starts.
+    Errors: `InvalidConfig` when the port is taken, and whatever `build` refuses, before anything starts.
     """
     http = with_ports(http)
-    application = build_app(config)
+    application = build(config)
     folder = Path(tempfile.mkdtemp(prefix="attune-"))
     before = dict(os.environ)
     os.environ.update(environment(folder, config.generation.engine.model))

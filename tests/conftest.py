@@ -23,7 +23,7 @@ from ranking.synthetic import World, make_world
 from ranking.training import TrainingSettings, train
 from serve.config import STAGES, ServerConfig, parse_config
 from serve.follower import Follower
-from serve.generation.completion import Completion, FinishReason, Piece, Prompt, Sampling
+from serve.generation.completion import Adapter, Completion, FinishReason, Piece, Prompt, Sampling
 from serve.generation.generator import Generator
 from serve.generation.prompt import GenerationTask
 from serve.generation.raw import RawCompletions
@@ -101,6 +101,7 @@ class TemplateEngine:
         self.asked: list[GenerationTask] = []
         self.sampled: list[Sampling] = []
         self.salts: list[str] = []
+        self.adapters: list[Adapter | None] = []
         self.streaming: set[str] = set()  # requests under way
         self.may_go_on = asyncio.Event()  # clear: every stream stands still after its first piece
         self.may_go_on.set()
@@ -113,23 +114,33 @@ class TemplateEngine:
         return prompt
 
     async def generate(
-        self, prompt: Prompt, request_id: str, max_tokens: int, cache_salt: str = "", regex: str = ""
+        self,
+        prompt: Prompt,
+        request_id: str,
+        max_tokens: int,
+        cache_salt: str = "",
+        adapter: Adapter | None = None,
+        regex: str = "",
     ) -> Completion:
+        self.adapters.append(adapter)
         self.salts.append(cache_salt)
         return Completion(self._texts[str(prompt)], 10, 5, finished=True)
 
     def chat_prompt(self, messages: Sequence[dict[str, str]]) -> Prompt:
         return " ".join(message["content"] for message in messages)
 
-    async def complete(self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = "") -> Piece:
-        pieces = [piece async for piece in self.stream(prompt, request_id, sampling, cache_salt)]
+    async def complete(
+        self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = "", adapter: Adapter | None = None
+    ) -> Piece:
+        pieces = [piece async for piece in self.stream(prompt, request_id, sampling, cache_salt, adapter)]
         return replace(pieces[-1], text="".join(piece.text for piece in pieces))
 
     async def stream(
-        self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = ""
+        self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = "", adapter: Adapter | None = None
     ) -> AsyncGenerator[Piece, None]:
         """A token a word: of the text that was asked for by a task, otherwise of the prompt, again and again."""
         self.sampled.append(sampling)
+        self.adapters.append(adapter)
         self.salts.append(cache_salt)
         self.streaming.add(request_id)
         try:

@@ -6,15 +6,17 @@ python -m benchmarks.peers.environments triton
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from rich.console import Console
 
 ROOT = Path(".attune/peers")
 STAMP = "installed.txt"
 LINES_TOLD = 5
+END_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,7 @@ class Peer:
 
 
 TRITON = Peer("triton", ("nvidia-pytriton==0.7.0", "numpy==1.26.4"), with_dependencies=False)
-LITSERVE = Peer("litserve", ("litserve==0.2.19",))
+LITSERVE = Peer("litserve", ("litserve==0.2.19", "numpy==2.4.6"))
 MLSERVER = Peer("mlserver", ("mlserver==1.7.1",))
 PEERS = (TRITON, LITSERVE, MLSERVER)
 
@@ -68,12 +70,23 @@ def child(command: list[str], environment: dict[str, str], log: Path) -> Iterato
         try:
             yield process
         finally:
-            process.terminate()
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            _end(process)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """Of a server and whatever it has started and left behind."""
+    family = [] if process.poll() is not None else psutil.Process(process.pid).children(recursive=True)
+    process.terminate()
+    try:
+        process.wait(END_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    for left in family:
+        with suppress(psutil.NoSuchProcess):
+            left.terminate()
+    for left in psutil.wait_procs(family, END_S)[1]:
+        left.kill()
 
 
 def _run(peer: Peer, command: list[str]) -> None:

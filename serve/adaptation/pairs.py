@@ -5,14 +5,15 @@ of texts about two items would teach which item is liked, and one in which a tex
 not would teach who likes it. So both texts of a pair are
 
 - about the same item, of the same content type and language,
-- written by the model and true to the facts of the one prompt that the pair is for,
+- written by the model and true to the facts of both prompts,
 - alike in the interests of their reader that they name, which leaves the wording to differ.
 
-They may come from two users, who are taken to agree about wording. The prompt is that of the refused text: there the
-model said what it should not have, and the other text is what to say instead. Each impression is in one pair at most,
-so that a popular item counts for no more than it was seen, and pairs are independent. What remains of who the users are
-falls on both sides alike, because which of the sentence plans a text follows does not depend on who will like it: it
-makes pairs noisy, not wrong. Pairs within one request (`generate.candidates`) are none: nobody saw the losers.
+They may come from two users, who are taken to agree about wording. Each match makes two pairs, one for the prompt of
+either text. With the prompt of the refused one alone, what the model itself had said there would always be the wrong
+answer, and an adapter would learn to say anything else; with both, that tells nothing, and the wording alone is left.
+Each impression is matched once at most, so that a popular item counts for no more than it was seen. What remains of who
+the users are falls on both sides alike, because the sentence plan of a text does not depend on who will like it: it
+makes pairs noisy, not wrong. Candidates of one request (`generate.candidates`) are no pair: nobody saw the losers.
 """
 
 from collections import Counter, defaultdict
@@ -33,18 +34,18 @@ from serve.text_origin import task_of
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One line of the file. `user` stands for the reader of the refused text, and tells nobody who that is."""
+    """One line of the file. `user` stands for the reader that the task is about, and tells nobody who that is."""
 
     item_id: str
     user: str
-    task: GenerationTask  # of the refused text: the prompt is made of it
+    task: GenerationTask  # of one of the two texts: the prompt is made of it
     chosen: str
     rejected: str
 
 
 @dataclass(slots=True)
 class Export:
-    """The pairs by the time of their refused text, and what became of everything else."""
+    """The pairs by item, and what became of every text."""
 
     pairs: list[Pair]
     counts: Counter[str] = field(default_factory=Counter)  # texts by verdict; "changed": no longer true to their item
@@ -126,26 +127,32 @@ def _named(said: _Said) -> frozenset[str]:
 
 
 def _matched(liked: Sequence[_Said], refused: Sequence[_Said], reader: StoreReader) -> list[Pair]:
-    """Each refused text with the earliest liked one that is left, says something else, and is true in its place."""
+    """Each refused text with the earliest liked one that is left and fits it, under the prompts of both."""
     left, pairs = list(liked), []
     for bad in refused:
         good = next((one for one in left if _fits(one, bad)), None)
         if good is not None:
             left.remove(good)
-            pairs.append(
+            pairs += [
                 Pair(
-                    item_id=bad.shown.item_id,
-                    user=reader.pseudonym(bad.shown.user_id),
-                    task=bad.task,
+                    item_id=asked.shown.item_id,
+                    user=reader.pseudonym(asked.shown.user_id),
+                    task=asked.task,
                     chosen=good.shown.text,
                     rejected=bad.shown.text,
                 )
-            )
+                for asked in (bad, good)
+            ]
     return pairs
 
 
 def _fits(good: _Said, bad: _Said) -> bool:
-    return good.shown.text != bad.shown.text and check(good.shown.text, bad.task, closed=good.own_grammar).ok
+    """Whether the two say different things, each of them true in the other's place."""
+    return (
+        good.shown.text != bad.shown.text
+        and check(good.shown.text, bad.task, closed=good.own_grammar).ok
+        and check(bad.shown.text, good.task, closed=bad.own_grammar).ok
+    )
 
 
 def _domain(item: Item | None) -> str:

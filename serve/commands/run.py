@@ -38,7 +38,7 @@ def run_all(
     if split not in ("train", "all"):
         raise InvalidConfig(f"SPLIT={split}: must be train or all")
     start = time.perf_counter()
-    folder = (Path(data) if data else _synthetic_world(console, state)).resolve()
+    folder = (Path(data) if data else synthetic_world(console, state)).resolve()
     home = home_of(state, folder, split, until)
     store = store_in(home)
     prepare(console, folder, split, home, until)  # type: ignore[arg-type]  # checked above
@@ -80,7 +80,8 @@ def server_settings(config: Path, store: str, home: Path, evaluation: bool) -> t
     return http, parse_config({**args, **own}, str(config))
 
 
-def _synthetic_world(console: Console, state: Path) -> Path:
+def synthetic_world(console: Console, state: Path) -> Path:
+    """The folder of the data that `attune run` makes when it is given none."""
     folder = state / "synthetic-data"
     if not (folder / "events.parquet").is_file():
         with console.status("Making a synthetic world: five domains, English and Chinese ..."):

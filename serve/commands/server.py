@@ -13,8 +13,9 @@ import httpx
 from rich.console import Console
 
 from interest.errors import NotReady
+from serve.app import build_app
 from serve.config import HttpConfig, ServerConfig, parse_config, read_serve_config
-from serve.ray_cluster import node_environment, running, with_ports
+from serve.ray_cluster import Build, node_environment, running, with_ports
 
 READY_TIMEOUT_S = 300.0
 POLL_S = 0.25
@@ -32,12 +33,12 @@ def serve_config(console: Console, path: Path, port: int | None) -> None:
 
 
 @contextmanager
-def ready_server(console: Console, config: ServerConfig, http: HttpConfig) -> Iterator[str]:
+def ready_server(console: Console, config: ServerConfig, http: HttpConfig, build: Build = build_app) -> Iterator[str]:
     """A running server whose /ready has answered 200; yields its URL."""
     http = with_ports(http)
     with ExitStack() as stack:
         with console.status("Starting Ray, seven deployments and the language model ..."):
-            url = stack.enter_context(running(config, http))
+            url = stack.enter_context(running(config, http, build))
         with console.status("Warming up ..."):
             wait_until_ready(url)
         console.print(f"gRPC (Open Inference Protocol) at {http.host}:{http.grpc_port}")

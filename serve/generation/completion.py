@@ -27,6 +27,15 @@ class Sampling:
 
 
 @dataclass(frozen=True, slots=True)
+class Adapter:
+    """One version of a LoRA adapter on disk; an engine knows it by name and number, which no other version bears."""
+
+    name: str
+    number: int  # from 1 on
+    folder: str
+
+
+@dataclass(frozen=True, slots=True)
 class Piece:
     """What is new of an answer since its last piece, or all of it, character for character as the model wrote it."""
 

@@ -8,12 +8,12 @@ from typing import Any
 import psutil
 
 from interest.errors import EngineDead, InvalidRelease, NotReady
-from serve.generation.completion import Completion, EngineStats, Piece, Prompt, Sampling
+from serve.generation.completion import Adapter, Completion, EngineStats, Piece, Prompt, Sampling
 from serve.generation.gate import Gate
 from serve.generation.prompt import PROMPT_VERSION, GenerationTask, build_chat, build_prompt, facts_of
 from serve.generation.release import DEMO_FOLDER, prompt_version
 from serve.generation.settings import EngineConfig
-from serve.generation.vllm_calls import pieces
+from serve.generation.vllm_calls import add_adapter, pieces
 from serve.generation.vllm_start import start_engine
 from serve.generation.watchdog import Watchdog
 
@@ -87,8 +87,22 @@ class GenerationEngine:
         ids: list[int] = self._running().get_tokenizer().encode(text, add_special_tokens=False)
         return ids
 
+    async def load_adapter(self, adapter: Adapter) -> None:
+        """Load it, and write a few words with it, beside what is served; generating with it costs no more after that.
+
+        Raises `InvalidRelease` for one that does not fit the model, `EngineDead`.
+        """
+        await add_adapter(self._running(), adapter)
+        await self.generate("warm up", f"warm-up-{adapter.name}", max_tokens=4, adapter=adapter)
+
     async def generate(
-        self, prompt: Prompt, request_id: str, max_tokens: int, cache_salt: str = "", regex: str = ""
+        self,
+        prompt: Prompt,
+        request_id: str,
+        max_tokens: int,
+        cache_salt: str = "",
+        adapter: Adapter | None = None,
+        regex: str = "",
     ) -> Completion:
         """The whole answer, by the likeliest tokens; of those, where `regex` is given, that let it match.
 
@@ -96,22 +110,25 @@ class GenerationEngine:
         does not fit, `EngineDead` when the engine's processes are gone.
         """
         sampling = Sampling(max_tokens=max_tokens, temperature=0.0, regex=regex)
-        answer = await self.complete(prompt, request_id, sampling, cache_salt)
+        answer = await self.complete(prompt, request_id, sampling, cache_salt, adapter)
         finished = answer.finish_reason == "stop"
         return Completion(answer.text, answer.prompt_tokens, answer.completion_tokens, finished)
 
-    async def complete(self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = "") -> Piece:
+    async def complete(
+        self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = "", adapter: Adapter | None = None
+    ) -> Piece:
         """The whole answer as one piece; otherwise as `generate`."""
         answer = Piece("", 0, 0, "length")
-        async for piece in pieces(self._running(), prompt, request_id, sampling, True, cache_salt):
+        async for piece in pieces(self._running(), prompt, request_id, sampling, True, cache_salt, adapter):
             answer = piece
         return answer
 
     async def stream(
-        self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = ""
+        self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = "", adapter: Adapter | None = None
     ) -> AsyncGenerator[Piece, None]:
         """The answer as it grows; together the pieces are the whole. Closing the iterator drops the request."""
-        async with aclosing(pieces(self._running(), prompt, request_id, sampling, False, cache_salt)) as growing:
+        growing = pieces(self._running(), prompt, request_id, sampling, False, cache_salt, adapter)
+        async with aclosing(growing):
             async for piece in growing:
                 yield piece
 

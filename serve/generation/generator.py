@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from interest.errors import InvalidRequest
-from serve.generation.completion import Completion, Piece, Prompt, Sampling
+from serve.generation.completion import Adapter, Completion, Piece, Prompt, Sampling
 from serve.generation.constraint import title_pattern
 from serve.generation.grounding import Reason, betrays_prompt, check
 from serve.generation.merge import merged
@@ -33,11 +33,17 @@ class TextEngine(Protocol):
     def prompt(self, task: GenerationTask) -> Prompt: ...
 
     async def generate(
-        self, prompt: Prompt, request_id: str, max_tokens: int, cache_salt: str = "", regex: str = ""
+        self,
+        prompt: Prompt,
+        request_id: str,
+        max_tokens: int,
+        cache_salt: str = "",
+        adapter: Adapter | None = None,
+        regex: str = "",
     ) -> Completion: ...
 
     def stream(
-        self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = ""
+        self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = "", adapter: Adapter | None = None
     ) -> AsyncGenerator[Piece, None]: ...
 
 
@@ -64,6 +70,7 @@ class TextPart:
 
 
 Observer = Callable[[GenerationTask, GeneratedText], None]
+AdapterOf = Callable[[GenerationTask, str], Adapter | None]  # of a task and the caller's cache salt
 
 
 class Generator:
@@ -79,6 +86,7 @@ class Generator:
         engine: TextEngine,
         observe: Observer | None = None,
         known_facets: frozenset[str] = frozenset(),
+        adapter_of: AdapterOf = lambda task, cache_salt: None,
         constrain_title: bool = False,
         interval_s: float = 0.0,
     ) -> None:
@@ -88,6 +96,7 @@ class Generator:
         self._engine = engine
         self._observe = observe
         self._known_facets = known_facets
+        self._adapter_of = adapter_of
         self._constrain_title = constrain_title
         self._prefix = uuid.uuid4().hex[:8]
         self._numbers = itertools.count()
@@ -143,8 +152,10 @@ class Generator:
     async def _one(self, task: GenerationTask, max_tokens: int, cache_salt: str) -> GeneratedText:
         try:
             prompt = self._engine.prompt(task)
-            pattern = self._pattern(task)
-            answer = await self._engine.generate(prompt, self._request_id(), max_tokens, cache_salt, pattern)
+            adapter, pattern = self._adapter_of(task, cache_salt), self._pattern(task)
+            answer = await self._engine.generate(
+                prompt, self._request_id(), max_tokens, cache_salt, adapter=adapter, regex=pattern
+            )
         except InvalidRequest as error:
             return _not_asked(task, error)
         return self._judged(task, answer)
@@ -154,7 +165,8 @@ class Generator:
         written, said, silent = "", "", False
         piece = Piece("", 0, 0, None)
         try:
-            growing = self._engine.stream(self._engine.prompt(task), self._request_id(), sampling, cache_salt)
+            adapter = self._adapter_of(task, cache_salt)
+            growing = self._engine.stream(self._engine.prompt(task), self._request_id(), sampling, cache_salt, adapter)
             async with aclosing(growing):
                 async for piece in growing:
                     written += piece.text

@@ -3,12 +3,13 @@
 import asyncio
 import itertools
 import uuid
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from serve.generation.completion import Piece, Prompt, Sampling
+from interest.errors import NotFound
+from serve.generation.completion import Adapter, Piece, Prompt, Sampling
 from serve.generation.merge import merged
 
 
@@ -19,6 +20,7 @@ class RawRequest:
     prompt: Prompt = ""
     messages: tuple[dict[str, str], ...] = ()
     sampling: Sampling
+    adapter: str = ""  # by the name that the config gives it; "": the model as it is
 
 
 class RawEngine(Protocol):
@@ -26,19 +28,32 @@ class RawEngine(Protocol):
 
     def chat_prompt(self, messages: Sequence[dict[str, str]]) -> Prompt: ...
 
-    async def complete(self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = "") -> Piece: ...
+    async def complete(
+        self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = "", adapter: Adapter | None = None
+    ) -> Piece: ...
 
     def stream(
-        self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = ""
+        self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = "", adapter: Adapter | None = None
     ) -> AsyncGenerator[Piece, None]: ...
 
 
-class RawCompletions:
-    """Answers raw requests with an engine. Errors: `InvalidRequest` for what the engine refuses, `EngineDead`."""
+def no_adapter(name: str, cache_salt: str) -> Adapter:
+    """Raises `NotFound`."""
+    raise NotFound(f"model={name!r}: no adapter of that name is loaded", "model")
 
-    def __init__(self, engine: RawEngine, interval_s: float = 0.0) -> None:
-        """`interval_s`: pieces of so long travel together, in one piece for each answer."""
+
+class RawCompletions:
+    """Answers raw requests with an engine. Errors: `InvalidRequest` for what the engine refuses, `EngineDead`.
+
+    `named` finds an adapter for the caller with this cache salt; what it raises, an unknown name raises. `interval_s`:
+    pieces of a stream of so long travel together, in one piece for each answer.
+    """
+
+    def __init__(
+        self, engine: RawEngine, named: Callable[[str, str], Adapter] = no_adapter, interval_s: float = 0.0
+    ) -> None:
         self._engine = engine
+        self._named = named
         self._interval_s = interval_s
         self._prefix = uuid.uuid4().hex[:8]
         self._numbers = itertools.count()
@@ -47,9 +62,9 @@ class RawCompletions:
         """Whole answers, in order. The first error, and the cancellation of the caller, drop every request."""
         running = [
             asyncio.ensure_future(
-                self._engine.complete(self._prompt(one), self._request_id(), one.sampling, cache_salt)
+                self._engine.complete(self._prompt(one), self._request_id(), one.sampling, cache_salt, adapter)
             )
-            for one in requests
+            for one, adapter in self._adapted(requests, cache_salt)
         ]
         try:
             return await asyncio.gather(*running)
@@ -63,11 +78,15 @@ class RawCompletions:
     ) -> AsyncGenerator[list[tuple[int, Piece]], None]:
         """(place of the request, what is new of its answer), until all have ended or `deadline_s` is over."""
         sources = [
-            self._engine.stream(self._prompt(one), self._request_id(), one.sampling, cache_salt) for one in requests
+            self._engine.stream(self._prompt(one), self._request_id(), one.sampling, cache_salt, adapter)
+            for one, adapter in self._adapted(requests, cache_salt)
         ]
         async with aclosing(merged(sources, deadline_s, self._interval_s)) as growing:
             async for pieces in growing:
                 yield _joined(pieces)
+
+    def _adapted(self, requests: Sequence[RawRequest], cache_salt: str) -> list[tuple[RawRequest, Adapter | None]]:
+        return [(one, self._named(one.adapter, cache_salt) if one.adapter else None) for one in requests]
 
     def _prompt(self, request: RawRequest) -> Prompt:
         return self._engine.chat_prompt(request.messages) if request.messages else request.prompt

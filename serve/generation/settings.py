@@ -23,3 +23,5 @@ class EngineConfig(BaseModel):
     threads: int = Field(1, ge=1)  # of the engine's arithmetic on a CPU
     enforce_eager: bool = True
     enable_prefix_caching: bool = True
+    max_loras: int = Field(0, ge=0)  # adapters in one step of the engine; 0: none is served, and none costs anything
+    max_lora_rank: Literal[8, 16, 32, 64, 128] = 16

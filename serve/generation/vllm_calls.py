@@ -3,16 +3,22 @@
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from interest.errors import EngineDead, InvalidRequest
-from serve.generation.completion import FinishReason, Piece, Prompt, Sampling
+from interest.errors import EngineDead, InvalidRelease, InvalidRequest
+from serve.generation.completion import Adapter, FinishReason, Piece, Prompt, Sampling
 
 
 async def pieces(
-    engine: Any, prompt: Prompt, request_id: str, sampling: Sampling, final_only: bool, cache_salt: str
+    engine: Any,
+    prompt: Prompt,
+    request_id: str,
+    sampling: Sampling,
+    final_only: bool,
+    cache_salt: str,
+    adapter: Adapter | None,
 ) -> AsyncGenerator[Piece, None]:
     """The answer piece by piece, or whole in one. Closing the iterator, or cancelling who waits, drops the request.
 
-    Blocks of the prefix cache serve only requests of one `cache_salt`; "" is one like any other.
+    Blocks of the prefix cache serve only requests of one `cache_salt` and one adapter; "" is a salt like any other.
     Raises `InvalidRequest` for what vLLM refuses, such as a prompt that does not fit; `EngineDead`.
     """
     from vllm.exceptions import VLLMValidationError
@@ -23,7 +29,8 @@ async def pieces(
         asked["cache_salt"] = cache_salt
     prompt_tokens = completion_tokens = 0
     try:
-        async for output in engine.generate(asked, _parameters(sampling, final_only), request_id):
+        lora = None if adapter is None else _lora(adapter)
+        async for output in engine.generate(asked, _parameters(sampling, final_only), request_id, lora_request=lora):
             answer = output.outputs[0]
             prompt_tokens = prompt_tokens or len(output.prompt_token_ids or ())
             completion_tokens += len(answer.token_ids)
@@ -32,6 +39,24 @@ async def pieces(
         raise EngineDead("the language model engine has died") from error
     except (ValueError, VLLMValidationError) as error:  # the first until vLLM had a class of its own
         raise InvalidRequest(f"the language model refuses the request: {error}") from error
+
+
+async def add_adapter(engine: Any, adapter: Adapter) -> None:
+    """Load it beside what is served. Raises `InvalidRelease` for one that does not fit the model, `EngineDead`."""
+    from vllm.v1.engine.exceptions import EngineDeadError
+
+    try:
+        await engine.add_lora(_lora(adapter))
+    except EngineDeadError as error:
+        raise EngineDead("the language model engine has died") from error
+    except Exception as error:  # whatever the engine's process raised, it comes as a plain exception with its text
+        raise InvalidRelease(f"adapter {adapter.name}: the engine does not load it: {error}") from error
+
+
+def _lora(adapter: Adapter) -> Any:
+    from vllm.lora.request import LoRARequest
+
+    return LoRARequest(adapter.name, adapter.number, adapter.folder)
 
 
 def _parameters(sampling: Sampling, final_only: bool) -> Any:

@@ -37,6 +37,18 @@ def _arguments(config: EngineConfig, model: str) -> dict[str, Any]:
         "enable_prefix_caching": config.enable_prefix_caching,
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},  # a model loops on spaces
         "disable_log_stats": True,  # vLLM's own loggers; ours is passed beside
+        **_adapter_arguments(config),
+    }
+
+
+def _adapter_arguments(config: EngineConfig) -> dict[str, Any]:
+    if not config.max_loras:
+        return {}
+    return {
+        "enable_lora": True,
+        "max_loras": config.max_loras,
+        "max_cpu_loras": 2 * config.max_loras,  # the old version of each stays until the engine needs its place
+        "max_lora_rank": config.max_lora_rank,
     }
 
 

@@ -8,6 +8,7 @@ from serve.routes.disconnect import CancelOnDisconnect
 from serve.routes.envelope import RequestEnvelope
 from serve.routes.errors import install_error_handlers
 from serve.routes.evaluations import evaluations_router
+from serve.routes.infer import InferShortcut
 from serve.routes.native import native_router
 from serve.routes.oip import oip_router
 from serve.routes.openai import openai_router
@@ -23,4 +24,5 @@ def create_app(api: Api, request_id_header: bool = True) -> ASGIApp:
     install_error_handlers(app)
     for router in (native_router, ranking_router, evaluations_router, openai_router, rerank_router, oip_router):
         app.include_router(router(api))
-    return RequestEnvelope(CancelOnDisconnect(app), api.limits.max_body_bytes, request_id_header)
+    whole = InferShortcut(app, api)
+    return RequestEnvelope(CancelOnDisconnect(whole), api.limits.max_body_bytes, request_id_header)

@@ -1,7 +1,6 @@
 """The Open Inference Protocol over HTTP: thin adapters onto `InferenceServer`, with Triton's error shape."""
 
-import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import aclosing
 from typing import Any
 
@@ -10,14 +9,12 @@ from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from starlette.responses import StreamingResponse
 
-from interest.errors import AttuneError, TooLarge
+from interest.errors import AttuneError
 from serve.oip.errors import InvalidInput, unknown_is_invalid
-from serve.oip.json_codec import HEADER_LENGTH, read_request, write_response
 from serve.oip.server import generated_json, whole
 from serve.routes.api import Api
 from serve.routes.errors import refusal
-
-OCTETS = "application/octet-stream"
+from serve.routes.infer import infer_handler
 
 
 class _OipRoute(APIRoute):
@@ -84,15 +81,7 @@ def oip_router(api: Api) -> APIRouter:
     for path, answer in (("", metadata), ("/config", config), ("/stats", statistics), ("/ready", model_ready)):
         get(path, answer)
 
-    async def infer(request: Request, model: str, version: str = "") -> Response:
-        body = _decompressed(await request.body(), request.headers, api.limits.max_body_bytes)
-        asked = read_request(model, version, body, _header_length(request.headers))
-        with api.permits.hold():
-            answer = await server.infer(asked)
-        content, json_length = write_response(answer, asked)
-        if json_length is None:
-            return Response(content, media_type="application/json")
-        return Response(content, headers={HEADER_LENGTH: str(json_length)}, media_type=OCTETS)
+    infer = infer_handler(api)
 
     async def generate(request: Request, model: str, version: str = "") -> Response:
         asked = await server.generate_request(model, version, {"stream": False, **_object(await request.body())})
@@ -148,29 +137,3 @@ def _object(body: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise InvalidInput("the request is not a JSON object")
     return found
-
-
-def _header_length(headers: Mapping[str, str]) -> int | None:
-    value = headers.get(HEADER_LENGTH)
-    if value is not None and not value.isdecimal():
-        raise InvalidInput(f"{HEADER_LENGTH}: {value!r} is no length")
-    return None if value is None else int(value)
-
-
-def _decompressed(body: bytes, headers: Mapping[str, str], limit: int) -> bytes:
-    """A body in gzip or deflate, as Triton's clients may send it; bounded as plain ones are."""
-    coding = headers.get("content-encoding", "identity")
-    if coding == "identity":
-        return body
-    if coding not in ("gzip", "deflate"):
-        raise InvalidInput(f"Content-Encoding {coding!r}: gzip or deflate is expected")
-    unpacker = zlib.decompressobj(47 if coding == "gzip" else 15)
-    try:
-        plain = unpacker.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise InvalidInput(f"the body is not {coding}: {error}") from error
-    if len(plain) > limit:
-        raise TooLarge(f"body: more than {limit} bytes")
-    if not unpacker.eof:
-        raise InvalidInput(f"the body is not {coding}: it ends too early")
-    return plain

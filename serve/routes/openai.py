@@ -2,6 +2,7 @@
 
 import base64
 import time
+from dataclasses import replace
 from typing import Annotated
 
 import orjson
@@ -57,9 +58,9 @@ def openai_router(api: Api) -> APIRouter:
     return router
 
 
-def require_model(asked: str, served: str) -> None:
+def require_model(asked: str, *served: str) -> None:
     """Raises `UnknownModel`."""
-    if asked != served:
+    if asked not in served:
         raise UnknownModel(f"model={asked!r}: not a model for this; GET /v1/models lists what there is", "model")
 
 
@@ -69,8 +70,10 @@ def json_reply(body: Json) -> Response:
 
 
 async def _completed(api: Api, body: CompletionBody | ChatBody, kind: Kind, timeout_ms: int | None) -> Response:
-    require_model(body.model, api.completions.model)
     requests, voice = body.requests(), Voice(kind, body.model)
+    if body.model != api.completions.model:
+        require_model(body.model, *api.completions.adapters)
+        requests = [replace(request, adapter=body.model) for request in requests]
     if not body.stream:
         with api.permits.hold(), IN_FLIGHT.track_inprogress():
             return json_reply(voice.whole(await api.completions.whole(requests, timeout_ms)))
@@ -84,13 +87,16 @@ def _add_models(router: APIRouter, api: Api) -> None:
 
     def models() -> list[Json]:
         """The language model first: benchmark clients take the first they find."""
-        names = [api.completions.model] if api.completions.config.enabled else []
+        completions = api.completions
+        names = [completions.model, *completions.adapters] if completions.config.enabled else []
         found: list[Json] = [
             {"id": name, "object": "model", "created": started, "owned_by": "attune"}
             for name in (*names, api.embeddings.model)
         ]
-        if names:
-            found[0]["max_model_len"] = api.completions.config.engine.max_model_len
+        for model in found[: len(names)]:
+            model["max_model_len"] = completions.config.engine.max_model_len
+        for model in found[1 : len(names)]:
+            model["parent"] = completions.model  # as vLLM lists its adapters
         return found
 
     @router.get("/v1/models")

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, closing, contextmanager
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -12,7 +13,9 @@ from interest.batch import Tensors
 from interest.errors import NotReady
 from interest.store.open import open_reader
 from interest.store.protocol import StoreReader
+from ranking.release import ModelRepository
 from serve.config import ServerConfig
+from serve.generation.adapters import Adapters, with_adapters
 from serve.generation.engine import GenerationEngine
 from serve.generation.generator import GeneratedText, Generator
 from serve.generation.prompt import GenerationTask
@@ -20,6 +23,7 @@ from serve.generation.raw import RawCompletions, RawRequest
 from serve.metrics import ENGINE_PREFIX_TOKENS, GENERATING
 
 REPORT_INTERVAL_S = 0.25
+FOLLOW_ADAPTERS_S = 1.0  # how often the repository is asked for new versions
 ITEM_PAGE = 10_000
 Objects = npt.NDArray[np.object_]
 
@@ -35,15 +39,18 @@ class GeneratorStage:
 
     def __init__(self, config: ServerConfig) -> None:
         self._config = config
-        self._engine = GenerationEngine(config.generation.engine)
+        wanted = config.generation.adapters
+        self._engine = GenerationEngine(with_adapters(config.generation.engine, wanted))
+        self._adapters = Adapters(wanted, ModelRepository(Path(config.repository)), config.generation.engine.model)
         self._generator: Generator | None = None
         self._raw: RawCompletions | None = None
-        self._reporting: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def load(self) -> None:
         if self._config.generation.enabled:
             await self._engine.start()
             known = frozenset() if self._engine.own_layout else await asyncio.to_thread(self._read_facets)
+            await self._adapters.load(self._engine)
             settings = self._config.generation
             interval_s = settings.stream_interval_ms / 1000
             self._generator = Generator(
@@ -51,9 +58,11 @@ class GeneratorStage:
                 known_facets=known,
                 constrain_title=settings.constrain_title,
                 interval_s=interval_s,
+                adapter_of=self._adapters.of_task,
             )
-            self._raw = RawCompletions(self._engine, interval_s)
-            self._reporting = asyncio.get_running_loop().create_task(self._report())
+            self._raw = RawCompletions(self._engine, self._adapters.named, interval_s)
+            loop = asyncio.get_running_loop()
+            self._tasks = [loop.create_task(one) for one in (self._report(), self._follow_adapters())]
 
     async def infer(self, tensors: Tensors) -> Tensors:
         """Cancelling it aborts the engine's requests."""
@@ -91,8 +100,8 @@ class GeneratorStage:
             await self._engine.check_health()
 
     async def unload(self) -> None:
-        if self._reporting is not None:
-            self._reporting.cancel()
+        for task in self._tasks:
+            task.cancel()
         self._generator = self._raw = None
         self._engine.shutdown()
 
@@ -117,6 +126,11 @@ class GeneratorStage:
             ENGINE_PREFIX_TOKENS.labels("all").set(stats.prefix_queries)
             ENGINE_PREFIX_TOKENS.labels("hit").set(stats.prefix_hits)
             await asyncio.sleep(REPORT_INTERVAL_S)
+
+    async def _follow_adapters(self) -> None:
+        while True:
+            await asyncio.sleep(FOLLOW_ADAPTERS_S)
+            await self._adapters.follow(self._engine)
 
 
 def packed(values: Sequence[object]) -> Objects:

@@ -16,6 +16,7 @@ from benchmarks.peers.triton_server import Triton, triton
 from serve.grpc_service import GrpcService, status_of
 from serve.routes.envelope import RequestEnvelope
 from serve.routes.errors import install_error_handlers
+from serve.routes.infer import InferShortcut
 from serve.routes.oip import oip_router
 from tests.peers.answers import Answer, asked, called
 from tests.peers.cases import Case
@@ -83,7 +84,7 @@ def attune_client(api: Any) -> httpx.AsyncClient:
     app = FastAPI()
     install_error_handlers(app)
     app.include_router(oip_router(api))
-    whole = RequestEnvelope(app, api.limits.max_body_bytes, True)
+    whole = RequestEnvelope(InferShortcut(app, api), api.limits.max_body_bytes, True)
     transport = httpx.ASGITransport(whole, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://attune", timeout=30)
 

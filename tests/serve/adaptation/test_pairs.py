@@ -65,19 +65,22 @@ def tell(writer: SqlWriter, user: str, item: Item, task: GenerationTask, act: Ev
         writer.append([Event(user_id=user, item_id=item.item_id, **event)])
 
 
-def test_a_pair_holds_the_refused_prompt_and_a_liked_text_that_is_true_there(
+def test_a_match_is_a_pair_for_the_prompt_of_either_text_and_both_are_true_there(
     writer: SqlWriter, reader: SqlReader
 ) -> None:
     liked, refused = texts_of(LAMP, SEA)[:2]
     tell(writer, "fan", LAMP, liked, EventType.CLICK)
     tell(writer, "foe", LAMP, refused, EventType.HIDE)
     export = export_pairs(reader, NOON)
-    (pair,) = export.pairs
-    assert (pair.chosen, pair.rejected) == (template_text(liked), template_text(refused))
-    assert (pair.item_id, pair.user, pair.task) == ("lamp", reader.pseudonym("foe"), refused)
-    assert check(pair.chosen, pair.task).ok
+    told = {(pair.user, pair.task) for pair in export.pairs}
+    assert told == {(reader.pseudonym("foe"), refused), (reader.pseudonym("fan"), liked)}
+    for pair in export.pairs:
+        assert (pair.item_id, pair.chosen, pair.rejected) == ("lamp", template_text(liked), template_text(refused))
+        assert check(pair.chosen, pair.task).ok
+        assert check(pair.rejected, pair.task).ok
+        assert b"foe" not in msgspec.json.encode(pair)
+    assert len(export.pairs) == 2
     assert (export.counts["liked"], export.counts["refused"], export.counts["silent"]) == (1, 1, 0)
-    assert b"foe" not in msgspec.json.encode(pair)
 
 
 @pytest.mark.parametrize("act", [None, EventType.CLICK, EventType.VIEW])
@@ -99,13 +102,13 @@ def test_texts_about_two_items_and_texts_that_name_other_interests_are_no_pair(
     assert export_pairs(reader, NOON).pairs == []
 
 
-def test_each_text_is_in_one_pair_at_most_and_equal_texts_are_none(writer: SqlWriter, reader: SqlReader) -> None:
+def test_each_text_is_matched_once_at_most_and_equal_texts_are_none(writer: SqlWriter, reader: SqlReader) -> None:
     first, second = texts_of(LAMP, SEA)[:2]
     tell(writer, "fan", LAMP, first, EventType.CLICK)
     for number in range(3):
         tell(writer, f"foe-{number}", LAMP, second, EventType.DISLIKE)
     tell(writer, "same", LAMP, first, EventType.SKIP)
-    assert len(export_pairs(reader, NOON).pairs) == 1
+    assert len(export_pairs(reader, NOON).pairs) == 2
 
 
 def test_texts_of_templates_and_texts_about_a_changed_or_lost_item_are_left_out(
@@ -116,7 +119,7 @@ def test_texts_of_templates_and_texts_about_a_changed_or_lost_item_are_left_out(
     tell(writer, "foe", LAMP, second, EventType.HIDE, source="template", origin="")
     assert export_pairs(reader, NOON).pairs == []
     tell(writer, "other", LAMP, second, EventType.HIDE)
-    assert len(export_pairs(reader, NOON).pairs) == 1
+    assert len(export_pairs(reader, NOON).pairs) == 2
     writer.put_items([replace(LAMP, title="Harbour lantern")], None, "")
     export = export_pairs(reader, NOON)
     assert (export.pairs, export.counts["changed"]) == ([], 2)
@@ -135,7 +138,7 @@ def test_the_command_writes_pairs_of_a_domain_and_a_span_that_can_be_read_again(
         tell(writer, "fan", item, first, EventType.CLICK)
         tell(writer, "foe", item, second, EventType.HIDE)
     export = export_feedback(console, url, 7.0, "e-commerce", out)
-    assert [pair.item_id for pair in export.pairs] == ["cup", "lamp"]
+    assert [pair.item_id for pair in export.pairs] == ["cup", "cup", "lamp", "lamp"]
     assert read_pairs(out) == export.pairs
     assert export_feedback(console, url, 7.0, "news", out).pairs == []
 

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 import pytest
 
 from interest.errors import EngineDead, InvalidRequest
-from serve.generation.completion import Completion, FinishReason, Piece, Prompt, Sampling
+from serve.generation.completion import Adapter, Completion, FinishReason, Piece, Prompt, Sampling
 from serve.generation.constraint import title_pattern
 from serve.generation.generator import GeneratedText, Generator
 from serve.generation.grounding import Reason, check
@@ -30,7 +30,7 @@ class ScriptedEngine:
         return build_prompt(task)
 
     async def stream(
-        self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = ""
+        self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = "", adapter: Adapter | None = None
     ) -> AsyncGenerator[Piece, None]:
         """The answer of `generate`, six characters at a time."""
         answer = await self.generate(prompt, request_id, sampling.max_tokens or 0, regex=sampling.regex)
@@ -45,7 +45,13 @@ class ScriptedEngine:
             self.running.discard(request_id)
 
     async def generate(
-        self, prompt: Prompt, request_id: str, max_tokens: int, cache_salt: str = "", regex: str = ""
+        self,
+        prompt: Prompt,
+        request_id: str,
+        max_tokens: int,
+        cache_salt: str = "",
+        adapter: Adapter | None = None,
+        regex: str = "",
     ) -> Completion:
         self.running.add(request_id)
         self.seen.append(request_id)

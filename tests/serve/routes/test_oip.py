@@ -352,3 +352,41 @@ async def test_native_calls_of_encoder_and_generator_count_as_theirs(server: Any
     )
     assert streamed.status_code == 200
     assert (await answered("encoder"), await answered("generator")) == (encoder + 1, generator + 3)
+
+
+async def test_what_nobody_foresaw_is_told_to_the_log_and_not_to_the_caller(
+    server: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(request: object) -> None:
+        raise RuntimeError("a secret")
+
+    monkeypatch.setattr(server.ingress._api.inference, "infer", broken)
+    answer = await server.client.post("/v2/models/encoder/infer", json={"inputs": [strings("text", "a")]})
+    assert answer.status_code == 500
+    assert list(answer.json()) == ["error"]
+    assert "secret" not in answer.text
+    assert "a secret" in caplog.text
+
+
+async def test_inferences_are_counted_under_their_route(server: Any) -> None:
+    async def counted(route: str) -> float:
+        text = (await server.client.get("/metrics")).text
+        name = f'attune_requests_total{{route="{route}",status="200"}}'
+        return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
+
+    newest, versioned = "/v2/models/{model}/infer", "/v2/models/{model}/versions/{version}/infer"
+    (version,) = (await server.client.get("/v2/models/encoder")).json()["versions"]
+    before = await counted(newest), await counted(versioned)
+    body = {"inputs": [strings("text", "a")]}
+    for path in ("/v2/models/encoder/infer", f"/v2/models/encoder/versions/{version}/infer"):
+        assert (await server.client.post(path, json=body)).status_code == 200
+    assert (await counted(newest), await counted(versioned)) == (before[0] + 1, before[1] + 1)
+
+
+async def test_a_body_beyond_its_bound_is_refused_however_it_comes(server: Any) -> None:
+    async def parts() -> Any:
+        for _ in range(9):
+            yield bytes(server.config.limits.max_body_bytes // 8)
+
+    answer = await server.client.post("/v2/models/encoder/infer", content=parts())
+    assert (answer.status_code, list(answer.json())) == (413, ["error"])

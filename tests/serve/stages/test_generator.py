@@ -11,7 +11,7 @@ import pytest
 from interest.items import Item
 from interest.store.open import open_reader, open_writer
 from serve.config import ServerConfig, parse_config
-from serve.generation.completion import Completion, EngineStats, Prompt
+from serve.generation.completion import Adapter, Completion, EngineStats, Prompt
 from serve.generation.generator import GeneratedText
 from serve.generation.grounding import Reason
 from serve.generation.prompt import GenerationTask, ItemFacts
@@ -38,7 +38,13 @@ class FreeEngine:
         return task.item.title
 
     async def generate(
-        self, prompt: Prompt, request_id: str, max_tokens: int, cache_salt: str = "", regex: str = ""
+        self,
+        prompt: Prompt,
+        request_id: str,
+        max_tokens: int,
+        cache_salt: str = "",
+        adapter: Adapter | None = None,
+        regex: str = "",
     ) -> Completion:
         return Completion(SENTENCE, 10, 5, finished=True)
 
