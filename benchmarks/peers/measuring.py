@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +15,7 @@ import psutil
 
 from benchmarks.peers.load import Exchange, Outcome, Plan
 
+TRIES = 4
 STATS = ("queue", "compute_input", "compute_infer", "compute_output")
 Cpu = dict[str, float]  # seconds by role
 
@@ -102,10 +105,18 @@ def _role(process: psutil.Process) -> str:
 def _statistics(served: Served) -> dict[str, dict[str, Any]]:
     found = {}
     for model in served.models:
-        answer = httpx.get(f"http://{served.address}/v2/models/{model}/stats", timeout=30)
-        answer.raise_for_status()
-        found[model] = answer.json()["model_stats"][0]
+        answer = _got(f"http://{served.address}/v2/models/{model}/stats")
+        found[model] = answer.raise_for_status().json()["model_stats"][0]
     return found
+
+
+def _got(url: str) -> httpx.Response:
+    """Once more when the connection is reset, as load left behind can do. Raises what the last try raised."""
+    for _ in range(TRIES - 1):
+        with suppress(httpx.TransportError):
+            return httpx.get(url, timeout=30)
+        time.sleep(1.0)
+    return httpx.get(url, timeout=30)
 
 
 def _spent(before: dict[str, Any], after: dict[str, Any]) -> dict[str, float]:
