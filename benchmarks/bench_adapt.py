@@ -42,7 +42,7 @@ from serve.generation.settings import EngineConfig
 from serve.text_origin import facts_for, packed_origin
 
 RESULTS = Path("benchmarks/results/adapt.json")
-STRENGTH = 1.2  # in logits, up or down
+STRENGTH = 2.0  # in logits, up or down
 READERS = 12  # of each item
 ASKED: tuple[ContentType, ...] = ("headline", "reason", "summary")
 NOON = 1_700_000_000.0
@@ -91,9 +91,19 @@ def medians(tasks: Sequence[GenerationTask], texts: Sequence[GeneratedText | Non
     return {key: float(np.median(lengths)) for key, lengths in found.items()}
 
 
-def preferred(text: GeneratedText, task: GenerationTask, thresholds: Thresholds, prefer: str) -> bool:
-    short = length(text.text, task) <= thresholds[task.content_type, task.language]
+def preferred(text: str, task: GenerationTask, thresholds: Thresholds, prefer: str) -> bool:
+    short = length(text, task) <= thresholds[task.content_type, task.language]
     return short == (prefer == "shorter")
+
+
+def best_accuracy(pairs: Sequence[Any], thresholds: Thresholds, prefer: str) -> float:
+    """Of the pairs, how many one gets right who knows the preference itself: the rest is appeal, mood and chance."""
+
+    def pleases(text: str, pair: Any) -> int:
+        return int(preferred(text, pair.task, thresholds, prefer))
+
+    gained = [pleases(pair.chosen, pair) - pleases(pair.rejected, pair) for pair in pairs]
+    return round(float(np.mean([(1 + gain) / 2 for gain in gained])), 4)
 
 
 def log_feedback(
@@ -135,17 +145,18 @@ def told(
     own = [(text, task) for text, task in zip(texts, tasks, strict=True) if text is not None and text.source == "model"]
     return {
         "grounded": round(len(own) / len(tasks), 4),
-        "preferred": share([preferred(text, task, thresholds, prefer) for text, task in own]),
+        "preferred": share([preferred(text.text, task, thresholds, prefer) for text, task in own]),
         "characters": round(float(np.mean([length(text.text, task) for text, task in own])), 1),
     }
 
 
 def run(
     prefer: Annotated[str, typer.Option(help="shorter | longer")] = "shorter",
-    items: int = 240,
+    items: int = 160,
     seed: int = 0,
     threads: int = 1,
     minutes: float = 15.0,
+    control: Annotated[bool, typer.Option(help="Also learn from shuffled clicks.")] = True,
     quick: bool = False,
     output: Path = RESULTS,
 ) -> None:
@@ -172,33 +183,36 @@ def run(
         for place, (task, text) in enumerate(zip(tasks, texts, strict=True))
         if text is not None and text.source == "model"
     ]
-    pleased = [preferred(text, task, thresholds, prefer) for _, task, text in shown]
+    pleased = [preferred(text.text, task, thresholds, prefer) for _, task, text in shown]
     settings = Settings(seed=seed, minutes=minutes, threads=threads)
     new_tasks = tasks_about(fresh, 4, rng)
     with TemporaryDirectory() as folder:
         runs: dict[str, Adapted] = {}
         pairs: dict[str, int] = {}
+        right: dict[str, float] = {}
         seconds: dict[str, float] = {}
-        for name, liked in (("adapter", pleased), ("control", rng.permutation(pleased).tolist())):
+        feedback = {"adapter": pleased, **({"control": rng.permutation(pleased).tolist()} if control else {})}
+        for name, liked in feedback.items():
             url = f"sqlite:///{folder}/{name}.db"
             log_feedback(url, seen, shown, liked, np.random.default_rng(seed))
             export = export_feedback(console, url, 365.0, "", Path(folder) / f"{name}.jsonl")
             start, pairs[name] = time.perf_counter(), len(export.pairs)
+            right[name] = best_accuracy(export.pairs, thresholds, prefer)
             models = ModelRepository(Path(folder))
             runs[name] = adapt(console, export.pairs, EngineConfig(threads=threads), models, name, settings, MARGIN)
             seconds[name] = round(time.perf_counter() - start, 1)
             console.print(name, asdict(runs[name].judgement), runs[name].judgement.refusal())
         version = runs["adapter"].version
-        after = None if version is None else Adapter("adapter/1", 1, str(version.folder))
-        written = {
-            "base": asyncio.run(texts_of(new_tasks, threads)),
-            "adapter": asyncio.run(texts_of(new_tasks, threads, after)),
-        }
+        written = {"base": asyncio.run(texts_of(new_tasks, threads))}
+        if version is not None:
+            adapter = Adapter("adapter/1", 1, str(version.folder))
+            written["adapter"] = asyncio.run(texts_of(new_tasks, threads, adapter))
     results = {
         "prefer": prefer,
         "seed": seed,
         "texts_shown": len(shown),
         "pairs": pairs,
+        "best_accuracy": right,
         "seconds_adapt": seconds,
         "settings": asdict(settings),
         "judgement": {name: asdict(one.judgement) for name, one in runs.items()},

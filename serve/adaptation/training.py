@@ -38,8 +38,8 @@ class Settings:
 
     seed: int = 0
     rank: int = 8
-    rate: float = 2e-3  # of AdamW at its highest: it rises for a tenth of the steps and falls to zero at the end
-    epochs: int = 3
+    rate: float = 1e-3  # of AdamW at its highest: it rises for a tenth of the steps and falls to zero at the end
+    epochs: int = 2
     batch_pairs: int = 16
     minutes: float = 10.0  # it ends by then, wherever it is
     threads: int = 1
