@@ -11,9 +11,10 @@ not would teach who likes it. So both texts of a pair are
 They may come from two users, who are taken to agree about wording. Each match makes two pairs, one for the prompt of
 either text. With the prompt of the refused one alone, what the model itself had said there would always be the wrong
 answer, and an adapter would learn to say anything else; with both, that tells nothing, and the wording alone is left.
-Each impression is matched once at most, so that a popular item counts for no more than it was seen. What remains of who
-the users are falls on both sides alike, because the sentence plan of a text does not depend on who will like it: it
-makes pairs noisy, not wrong. Candidates of one request (`generate.candidates`) are no pair: nobody saw the losers.
+Each impression is matched once at most, by time and not by what it says: a search among the liked texts for another
+wording than the refused one's would choose rare wordings, whoever liked them. What remains of who the users are falls
+on both sides alike, because the sentence plan of a text does not depend on who will like it: it makes pairs noisy, not
+wrong. Candidates of one request (`generate.candidates`) are no pair: nobody saw the losers.
 """
 
 from collections import Counter, defaultdict
@@ -127,23 +128,22 @@ def _named(said: _Said) -> frozenset[str]:
 
 
 def _matched(liked: Sequence[_Said], refused: Sequence[_Said], reader: StoreReader) -> list[Pair]:
-    """Each refused text with the earliest liked one that is left and fits it, under the prompts of both."""
-    left, pairs = list(liked), []
-    for bad in refused:
-        good = next((one for one in left if _fits(one, bad)), None)
-        if good is not None:
-            left.remove(good)
-            pairs += [
-                Pair(
-                    item_id=asked.shown.item_id,
-                    user=reader.pseudonym(asked.shown.user_id),
-                    task=asked.task,
-                    chosen=good.shown.text,
-                    rejected=bad.shown.text,
-                )
-                for asked in (bad, good)
-            ]
-    return pairs
+    """The texts of both in turn, as they were shown, where they fit, under the prompts of both.
+
+    Who meets whom does not depend on the words: a search for a liked text that differs would find rare ones too often.
+    """
+    return [
+        Pair(
+            item_id=asked.shown.item_id,
+            user=reader.pseudonym(asked.shown.user_id),
+            task=asked.task,
+            chosen=good.shown.text,
+            rejected=bad.shown.text,
+        )
+        for good, bad in zip(liked, refused, strict=False)
+        if _fits(good, bad)
+        for asked in (bad, good)
+    ]
 
 
 def _fits(good: _Said, bad: _Said) -> bool:

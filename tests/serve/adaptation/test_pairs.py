@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -109,6 +110,21 @@ def test_each_text_is_matched_once_at_most_and_equal_texts_are_none(writer: SqlW
         tell(writer, f"foe-{number}", LAMP, second, EventType.DISLIKE)
     tell(writer, "same", LAMP, first, EventType.SKIP)
     assert len(export_pairs(reader, NOON).pairs) == 2
+
+
+def test_acts_that_have_nothing_to_do_with_the_words_choose_rare_and_common_ones_alike(
+    writer: SqlWriter, reader: SqlReader
+) -> None:
+    rng = np.random.default_rng(0)
+    common, rare = texts_of(LAMP, SEA)[:2]
+    with writer.transaction():
+        for number in range(200):
+            task = common if rng.random() < 0.7 else rare
+            tell(writer, f"user-{number}", LAMP, task, EventType.CLICK if rng.random() < 0.7 else EventType.HIDE)
+    chosen = [pair.chosen for pair in export_pairs(reader, NOON).pairs]
+    apart = abs(chosen.count(template_text(common)) - chosen.count(template_text(rare)))
+    assert len(chosen) > 30
+    assert apart < 2 * np.sqrt(2 * len(chosen))  # each match is counted twice
 
 
 def test_texts_of_templates_and_texts_about_a_changed_or_lost_item_are_left_out(
