@@ -36,6 +36,7 @@ RESULTS = Path("benchmarks/results/swap.json")
 WIDTH = 1024
 CONNECTIONS = 16
 PEAK_S = 5.0
+PAUSE_S = 0.5  # between two loads: a round needs requests enough for a 99th percentile
 MODEL = """
 import numpy as np
 
@@ -183,6 +184,7 @@ async def load_all(client: aiohttp.ClientSession, folder: Path, versions: range)
         write_version(folder, version)
         async with client.post("/v2/repository/models/dense/load", json={}) as answer:
             answer.raise_for_status()
+        await asyncio.sleep(PAUSE_S)
 
 
 async def ask(client: aiohttp.ClientSession) -> bool:
