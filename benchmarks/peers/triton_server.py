@@ -8,11 +8,12 @@ import sys
 import sysconfig
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psutil
 
 from benchmarks.peers.environments import PeerMissing, child, site_packages
 from serve.ray_cluster import free_port
@@ -89,16 +90,27 @@ def triton(
         *options,
     ]
     log = folder / "triton.log"
-    for attempt in range(START_ATTEMPTS):  # on a busy machine its start can fail for once, on a lock of its own
-        with child(command, _environment(packages, stages or environment), log) as process:
-            try:
-                _wait(process, f"http://127.0.0.1:{ports['http']}/v2/health/ready", log)
-            except PeerMissing:
-                if attempt == START_ATTEMPTS - 1:
-                    raise
-                continue
-            yield Triton(f"127.0.0.1:{ports['http']}", f"127.0.0.1:{ports['grpc']}", process.pid)
-            return
+    try:
+        for attempt in range(START_ATTEMPTS):  # on a busy machine its start can fail for once, on a lock of its own
+            with child(command, _environment(packages, stages or environment), log) as process:
+                try:
+                    _wait(process, f"http://127.0.0.1:{ports['http']}/v2/health/ready", log)
+                except PeerMissing:
+                    if attempt == START_ATTEMPTS - 1:
+                        raise
+                    continue
+                yield Triton(f"127.0.0.1:{ports['http']}", f"127.0.0.1:{ports['grpc']}", process.pid)
+                return
+    finally:
+        _end_stubs(backends)
+
+
+def _end_stubs(backends: Path) -> None:
+    """The processes of Python stages outlive a server that died: those of this folder are ours."""
+    for process in psutil.process_iter(["cmdline"]):
+        if any(part.startswith(str(backends)) for part in (process.info["cmdline"] or [])[:1]):
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
 
 def _write(models: Sequence[TritonModel], repository: Path, files: Mapping[str, object]) -> None:
