@@ -53,7 +53,7 @@ check: $(VENV)/.dev
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache > .venv/imports.log || { cat .venv/imports.log; exit 1; }
-	@$(BIN)/pytest -q -m "not slow and not cluster and not thorough" -p no:cacheprovider
+	@$(BIN)/pytest -q -m "not slow and not cluster and not thorough" --ignore=tests/e2e --ignore=tests/peers -p no:cacheprovider
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

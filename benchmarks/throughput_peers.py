@@ -18,24 +18,10 @@ import psutil
 import typer
 
 from serve.generation.settings import EngineConfig
+from serve.generation.vllm_start import environment
 from serve.ray_cluster import free_port
 
 START_S = 300.0
-
-
-def environment(engine: EngineConfig) -> dict[str, str]:
-    """What Attune tells its own engine (serve/generation/vllm_start.py)."""
-    return {
-        **os.environ,
-        "VLLM_LOGGING_LEVEL": "WARNING",
-        "VLLM_NO_USAGE_STATS": "1",
-        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
-        "VLLM_CPU_KVCACHE_SPACE": str(engine.kv_cache_gib),
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "OMP_NUM_THREADS": str(engine.threads),
-        "TOKENIZERS_PARALLELISM": "false",
-        "HF_HUB_OFFLINE": "1",
-    }
 
 
 @contextmanager
@@ -48,7 +34,12 @@ def vllm_serve(engine: EngineConfig, model: Path, log: Path) -> Iterator[str]:
     command += [str(engine.max_num_seqs), "--enforce-eager", "--no-enable-prefix-caching", "--disable-log-stats"]
     command += ["--disable-uvicorn-access-log"]
     url = f"http://127.0.0.1:{port}"
-    with log.open("w") as out, subprocess.Popen(command, env=environment(engine), stdout=out, stderr=out) as process:
+    with (
+        log.open("w") as out,
+        subprocess.Popen(
+            command, env={**os.environ, **environment(engine, local=True)}, stdout=out, stderr=out
+        ) as process,
+    ):
         try:
             _until_up(url, process, log)
             yield url
@@ -64,7 +55,7 @@ class Offline:
         self._log = log.open("w")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.throughput_peers", str(model), settings],
-            env=environment(engine),
+            env={**os.environ, **environment(engine, local=True)},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

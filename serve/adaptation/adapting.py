@@ -47,13 +47,14 @@ def adapt(
 
     Errors: `InvalidRequest` for too few pairs or facts the model cannot be told, `InvalidRelease`, `InvalidConfig`.
     """
-    repository_name(name)
+    kept = repository_name(name)
+    repository.versions(kept)  # a name that it cannot keep is refused before anything is fitted
     known, held_out = split(pairs, settings.seed)
     tasks = judged_tasks(held_out)
     every = [*known, *held_out]
+    fit = AdapterFit(str(DEMO_FOLDER) if engine.model == "demo" else engine.model, settings)
     with console.status(f"Writing {len(tasks)} texts without the adapter ..."):
         prompts, base = asyncio.run(_prompts_and_texts(engine, [pair.task for pair in every], tasks))
-    fit = AdapterFit(str(DEMO_FOLDER) if engine.model == "demo" else engine.model, settings)
     examples = fit.examples(every, prompts)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
     with Progress(*columns, console=console) as progress:
@@ -79,13 +80,10 @@ def adapt(
                 **asdict(settings),
             },
         )
-        kept = repository_name(name)
-        return Adapted(
-            found,
-            repository.write_version(
-                kept, repository.next_version(kept), lambda target: _copy(Path(folder), target), fields
-            ),
+        version = repository.write_version(
+            kept, repository.next_version(kept), lambda target: _copy(Path(folder), target), fields
         )
+        return Adapted(found, version)
 
 
 async def _prompts_and_texts(

@@ -19,12 +19,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
 from torch import Tensor
 from torch.nn import functional
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from interest.batch import Doubles
+from interest.errors import InvalidConfig
 from serve.adaptation.pairs import Pair
 
 BETA = 0.1
@@ -58,7 +57,13 @@ class AdapterFit:
     """The model of one folder (or hub id) with an adapter that has learned nothing yet."""
 
     def __init__(self, model: str, settings: Settings) -> None:
-        """Same seed and same pairs, same adapter, unless the minutes end it."""
+        """Same seed and same pairs, same adapter, unless the minutes end it. Raises `InvalidConfig` without `peft`."""
+        try:
+            from peft import LoraConfig, get_peft_model
+        except ImportError as error:
+            raise InvalidConfig("attune adapt needs the extra: pip install attune[adapt]") from error
+        from transformers import AutoModelForCausalLM, AutoTokenizer
+
         torch.set_num_threads(settings.threads)
         torch.manual_seed(settings.seed)
         self._settings = settings
@@ -70,7 +75,7 @@ class AdapterFit:
         end = base.generation_config.eos_token_id
         self._end = int(end[0] if isinstance(end, list) else end)
         lora = LoraConfig(r=settings.rank, lora_alpha=2 * settings.rank, target_modules="all-linear")
-        self._model: PeftModel = get_peft_model(base, lora)
+        self._model: Any = get_peft_model(base, lora)
 
     def examples(self, pairs: Sequence[Pair], prompts: Sequence[list[int]]) -> list[Example]:
         """Texts begin as the model itself would begin them: by what makes its own, the rejected ones, likelier."""

@@ -13,7 +13,7 @@ def start_engine(config: EngineConfig, model: str, local: bool) -> tuple[Any, An
 
     Blocks for seconds. Raises `InvalidConfig` when the installed vLLM does not serve the wanted device.
     """
-    _set_environment(config, local)
+    os.environ.update(environment(config, local))
     from vllm.engine.arg_utils import AsyncEngineArgs
     from vllm.v1.engine.async_llm import AsyncLLM
 
@@ -52,21 +52,18 @@ def _adapter_arguments(config: EngineConfig) -> dict[str, Any]:
     }
 
 
-def _set_environment(config: EngineConfig, local: bool) -> None:
-    """vLLM and its processes are told through the environment; it is written here and read nowhere else."""
-    os.environ.update(
-        {
-            "VLLM_LOGGING_LEVEL": "WARNING",
-            "VLLM_NO_USAGE_STATS": "1",
-            "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
-            "VLLM_CPU_KVCACHE_SPACE": str(config.kv_cache_gib),
-            "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # binding would pin the core that the other stages use
-            "OMP_NUM_THREADS": str(config.threads),
-            "TOKENIZERS_PARALLELISM": "false",
-        }
-    )
-    if local:
-        os.environ["HF_HUB_OFFLINE"] = "1"
+def environment(config: EngineConfig, local: bool) -> dict[str, str]:
+    """What vLLM and its processes are told; they read nothing else of ours from their environment."""
+    told = {
+        "VLLM_LOGGING_LEVEL": "WARNING",
+        "VLLM_NO_USAGE_STATS": "1",
+        "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
+        "VLLM_CPU_KVCACHE_SPACE": str(config.kv_cache_gib),
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # binding would pin the core that the other stages use
+        "OMP_NUM_THREADS": str(config.threads),
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+    return {**told, "HF_HUB_OFFLINE": "1"} if local else told
 
 
 def _check_device(device: str) -> None:

@@ -87,6 +87,7 @@ class ModelHost:
             await self._discard()
             config = await self._aside(self._folder.config)
             found = await self._aside(self._folder.versions)
+            self._failed = {version: reason for version, reason in self._failed.items() if version in found}
             wanted = config.version_policy.served(found)
             if not wanted:
                 raise InvalidConfig(f"failed to load '{self._name}': its version_policy leaves none of {found}")

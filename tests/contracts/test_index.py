@@ -21,6 +21,7 @@ from ranking.index_files import MANIFEST_FILE
 from ranking.index_settings import FLAT, KINDS
 from ranking.index_snapshot import Snapshot
 
+pytestmark = pytest.mark.thorough
 ONLINE_RETAIL_ITEMS = 3_850
 MOST_SEEN = 1_651  # by one user of that set
 PROMISED = 0.98

@@ -21,6 +21,7 @@ from interest.next_acts import History, weighted_pairs
 from interest.store.protocol import EventColumns
 from interest.sums import Sums, next_sums, rows_of
 
+pytestmark = pytest.mark.thorough
 END = 1_700_000_000.0
 SETTINGS = InterestSettings(rank=8, l2=5.0, together_l2=5.0, horizon_s=20 * DAY_S, fit_half_life_s=90 * DAY_S)
 ITEMS = 25

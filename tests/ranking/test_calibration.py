@@ -97,6 +97,7 @@ def calibrated(view_keys: Longs, mixes: Mixes, wish: float) -> Longs:
     return diversify(ranked, view_keys, zeros, np.array([3]), np.zeros(1), np.array([wish]), mixes)[:3]
 
 
+@pytest.mark.thorough
 def test_a_calibrated_list_comes_nearer_to_the_mix_as_the_wish_grows(catalogue: Catalogue) -> None:
     view = catalogue.view()
     acts = [[(3, EventType.LIKE, 0.0), (3, EventType.LIKE, 0.0), (4, EventType.LIKE, 0.0)]]

@@ -90,6 +90,7 @@ def without_future(events: list[Event], after: float) -> list[Event]:
     ]
 
 
+@pytest.mark.thorough
 def test_what_happens_after_a_window_changes_neither_its_features_nor_its_labels(
     make: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """The fit on the demo model: it learns which of two texts to prefer, the same with the same seed, and ends in time."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoTokenizer
+from tokenizers import Tokenizer
 
+from interest.errors import InvalidConfig
 from serve.adaptation.pairs import Pair
 from serve.adaptation.training import AdapterFit, Example, Settings
 from serve.generation.prompt import GenerationTask, ItemFacts, build_prompt
@@ -17,6 +19,7 @@ from serve.generation.templates import template_text
 
 pytestmark = pytest.mark.thorough
 FOLDER = str(DEMO_FOLDER)
+TOKENIZER = Tokenizer.from_file(str(DEMO_FOLDER / "tokenizer.json"))
 
 
 @pytest.fixture(autouse=True)
@@ -37,8 +40,7 @@ def pairs(count: int) -> list[Pair]:
 
 
 def prompts(some: Sequence[Pair]) -> list[list[int]]:
-    tokenizer = AutoTokenizer.from_pretrained(FOLDER)
-    return [tokenizer.encode(build_prompt(pair.task)) for pair in some]
+    return [TOKENIZER.encode(build_prompt(pair.task)).ids for pair in some]
 
 
 def fitted(settings: Settings, count: int = 24) -> tuple[AdapterFit, list[Example], int]:
@@ -76,8 +78,13 @@ def test_it_ends_when_its_minutes_are_over() -> None:
 
 def test_texts_begin_as_the_model_begins_them() -> None:
     fit, some = AdapterFit(FOLDER, Settings()), pairs(2)
-    tokenizer = AutoTokenizer.from_pretrained(FOLDER)
     (example, _) = fit.examples(some, prompts(some))
     end = fit._model.generation_config.eos_token_id
     assert example.rejected[-1] == end
-    assert tokenizer.decode(example.rejected[:-1]).strip() == some[0].rejected
+    assert TOKENIZER.decode(example.rejected[:-1]).strip() == some[0].rejected
+
+
+def test_without_peft_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(InvalidConfig, match=r"attune\[adapt\]"):
+        AdapterFit(FOLDER, Settings())

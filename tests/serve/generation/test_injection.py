@@ -28,6 +28,7 @@ from serve.generation.untrusted import ControlToken, has_label
 from tests.serve.generation.injections import ATTACKS, SECRET, pieces
 from tests.serve.generation.test_generator import ScriptedEngine
 
+pytestmark = pytest.mark.thorough
 LAMP = ItemFacts(title="Copper Lamp", domain="e-commerce", categories=("Home",), tags=("retro", "灯具"), price=12.5)
 LIKES = (("retro", 0.9), ("jazz", 0.5))
 FIELDS: dict[str, Callable[[str], GenerationTask]] = {

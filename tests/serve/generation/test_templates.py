@@ -30,6 +30,7 @@ def test_every_first_sentence_names_the_title_once() -> None:
         assert all("title" not in fields_of(skeleton) for pool in others for skeleton in pool)
 
 
+@pytest.mark.thorough
 def test_a_thousand_random_tasks_get_a_template_text_that_passes_its_own_check() -> None:
     rng = np.random.default_rng(11)
     for _ in range(1000):

@@ -1,6 +1,7 @@
 """A user's own model: versions in a folder, swapped while requests are answered, refused by name when broken."""
 
 import asyncio
+import shutil
 from pathlib import Path
 
 import fsspec
@@ -79,6 +80,9 @@ async def test_a_bad_version_is_refused_and_the_old_one_serves(folder: Path, cod
     first, second = (await host.state()).versions
     assert (first.state, second.state) == ("READY", "UNAVAILABLE")
     assert message in second.reason
+    shutil.rmtree(folder / "2")
+    await load(host)
+    assert [one.version for one in (await host.state()).versions] == ["1"], "what is gone has no reason any more"
     await host.close()
 
 
