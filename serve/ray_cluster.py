@@ -1,12 +1,13 @@
 """A Ray cluster on this machine for one server: its environment, its start, and an end that leaves nothing behind."""
 
 import os
+import random
 import shutil
 import socket
 import tempfile
 import textwrap
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,15 +38,18 @@ HAPROXY_WRAPPER = """\
 """
 
 START_ATTEMPTS = 3
+FREE_PORTS = range(20_000, 32_768)  # below those that Linux gives to whoever wants any, as Ray's processes do
 Build = Callable[[ServerConfig], Application]
 MAX_MESSAGE_BYTES = 64 * 2**20  # between deployments; Ray's own 4 MiB is less than the API admits
 
 
 def free_port() -> int:
-    """A TCP port that nobody on this machine listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port that nobody on this machine listens on, nor by chance will until it is bound. Raises `OSError`."""
+    for port in random.sample(FREE_PORTS, len(FREE_PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("", port))
+            return port
+    raise OSError(f"every port from {FREE_PORTS.start} to {FREE_PORTS.stop - 1} is taken")
 
 
 def node_environment(folder: Path) -> dict[str, str]:
