@@ -12,7 +12,7 @@ from serve.config import STAGES, ServerConfig
 from serve.model import StreamingModel
 from serve.oip.hosted import HostState, ModelHost
 from serve.oip.message import Answer
-from serve.ray_calls import HostHandle, stage_of, streaming_of
+from serve.ray_calls import HostHandle, by_value, stage_of, streaming_of
 from serve.ray_grpc import GrpcCalls
 from serve.stages.factory import make_model
 
@@ -80,6 +80,7 @@ class IngressReplica(GrpcCalls):
     async def __init__(self, config: ServerConfig, **handles: DeploymentHandle) -> None:  # type: ignore[misc]
         from serve.ingress import Ingress  # the other replicas need none of its imports
 
+        handles = {name: by_value(handle) for name, handle in handles.items()}
         stages = {name: stage_of(name, handles[name]) for name in STAGES}
         own = {name: handle for name, handle in handles.items() if name not in stages}
         hosts = {name.removeprefix(MODEL_PREFIX): HostHandle(name, handle) for name, handle in own.items()}
