@@ -57,6 +57,7 @@ def deployment_options(deployment: DeploymentConfig) -> dict[str, Any]:
         "health_check_period_s": deployment.health_check_period_s,
         "health_check_timeout_s": deployment.health_check_timeout_s,
         "ray_actor_options": actor,
+        "logging_config": {"enable_access_log": deployment.access_log},
     }
     if deployment.autoscaling is None:
         return options | {"num_replicas": deployment.num_replicas}

@@ -39,6 +39,7 @@ class DeploymentConfig(Settings):
     graceful_shutdown_timeout_s: float = Field(20, gt=0)
     health_check_period_s: float = Field(10, gt=0)  # three failures in a row replace a replica
     health_check_timeout_s: float = Field(30, gt=0)
+    access_log: bool = False  # a line a call in Ray's log of the replica, which costs about a twentieth of a small one
 
 
 class StoreConfig(Settings):

@@ -10,12 +10,12 @@ import contextvars
 import logging
 from collections import deque
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 from interest.errors import AttuneError
 from interest.store.protocol import Impression, Snapshot
 from serve.metrics import IMPRESSIONS, SNAPSHOTS
-from serve.schema import Recommendation
+from serve.schema import GeneratedContent
 from serve.store_commands import StoreClient
 
 MAX_WAITING = 100_000
@@ -27,6 +27,31 @@ INTERVAL_S = 0.1
 Entry = TypeVar("Entry")
 
 log = logging.getLogger("attune.impressions")
+
+
+class Shown(Protocol):
+    """One item of a reply."""
+
+    @property
+    def item_id(self) -> str: ...
+    @property
+    def rank(self) -> int: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def propensity(self) -> float: ...
+    @property
+    def generated(self) -> GeneratedContent | None: ...
+
+
+class ShownItem(NamedTuple):
+    """A `Shown` without a text, and cheaper than what a reply says about it."""
+
+    item_id: str
+    rank: int  # from 1
+    score: float
+    propensity: float
+    generated: None = None
 
 
 class ImpressionWriter:
@@ -80,7 +105,13 @@ class ImpressionWriter:
 
 
 def impressions_of(
-    reply: Recommendation, origins: Sequence[str], user_id: str, release: str, timestamp: float, requested_at: float
+    reply_id: str,
+    items: Sequence[Shown],
+    origins: Sequence[str],
+    user_id: str,
+    release: str,
+    timestamp: float,
+    requested_at: float,
 ) -> list[Impression]:
     """What a reply shows to this user; `origins` of its texts, or none at all.
 
@@ -88,7 +119,7 @@ def impressions_of(
     """
     return [
         Impression(
-            recommendation_id=reply.id,
+            recommendation_id=reply_id,
             user_id=user_id,
             item_id=item.item_id,
             position=item.rank,
@@ -101,7 +132,7 @@ def impressions_of(
             source=item.generated.source if item.generated else "",
             origin=origin,
         )
-        for item, origin in zip(reply.data, origins or [""] * len(reply.data), strict=True)
+        for item, origin in zip(items, origins or [""] * len(items), strict=True)
     ]
 
 

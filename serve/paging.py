@@ -80,8 +80,10 @@ class Pages:
         )
         TIERS.labels(reply.tier).inc()
         release = kept.model_versions["release"]
-        shown = impressions_of(reply, written.origins, snapshot.user_id, release, self._clock.now(), requested_at)
-        self._impressions.put(shown)
+        now, user_id = self._clock.now(), snapshot.user_id
+        self._impressions.put(
+            impressions_of(reply.id, reply.data, written.origins, user_id, release, now, requested_at)
+        )
         return reply
 
     async def _find(self, recommendation_id: str, deadline: Deadline) -> Snapshot:

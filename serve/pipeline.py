@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Protocol
 
 import numpy as np
@@ -16,7 +17,7 @@ from interest.items import Item
 from interest.store.protocol import Impression, Snapshot
 from serve.admission import Deadline
 from serve.config import ServerConfig
-from serve.impressions import impressions_of
+from serve.impressions import Shown, ShownItem, impressions_of
 from serve.metrics import TIERS
 from serve.oip.statistics import ModelStatistics
 from serve.popular import PopularItems
@@ -145,6 +146,30 @@ class Pipeline:
             self.record(request, task.result(), requested_at)
         return [task.result().reply for task in tasks]
 
+    async def choose_all(self, requests: Sequence[RecommendationRequest]) -> list[Chosen]:
+        """The items for requests that are one batch, without a text; logged and counted as those of `recommend`.
+
+        No request's own `timeout_ms`, `strict_user` or `generate` is looked at. Raises `InvalidRequest` for the first
+        one that is refused; nothing is computed then.
+        """
+        requested_at, deadline = time.time(), Deadline(self.timeout_s(None))
+        view = self._catalogue.view()
+        queries = []
+        for position, request in enumerate(requests):
+            with _naming(position):
+                queries.append(replace(self._queries.recommendation(request, view), expires=deadline.expires))
+        served = await self._rank_batch(queries, deadline)
+        found = self._all_items_of([one.ranking for one in served])
+        chosen = []
+        for place, (request, query) in enumerate(zip(requests, queries, strict=True)):
+            ranked, items = served[place], found[place]
+            if items is None:
+                ranked, items = await self._items_of(ranked, request.count, deadline)
+            chosen.append(Chosen(query.reply_id, ranked, items[: request.count], deadline))
+        for request, one in zip(requests, chosen, strict=True):
+            self._record_items(request, one, requested_at)
+        return chosen
+
     async def answer(self, request: RecommendationRequest) -> Recommendation:
         """The reply alone, leaving no trace in log or counters (the warm-up asks this way)."""
         return (await self._answer(request, self.query(request))).reply
@@ -229,6 +254,27 @@ class Pipeline:
             raise NotFound("user_id: nothing is known of this user", "user_id")
         return Served(ranking, "full" if ranking.known else "cold_start")
 
+    async def _rank_batch(self, queries: Sequence[Query], deadline: Deadline) -> list[Served]:
+        """`_rank` of queries that are a batch already."""
+        try:
+            async with asyncio.timeout(deadline.share_s(RANKING_SHARE)):
+                rankings = await self._ranker.rank_batch(queries)
+        except TimeoutError:
+            return [Served(self._popular.ranking(query), "popular", ("deadline",)) for query in queries]
+        except StageFailed as error:
+            return [Served(self._popular.ranking(query), "popular", (error.stage,)) for query in queries]
+        return [Served(ranking, "full" if ranking.known else "cold_start") for ranking in rankings]
+
+    def _all_items_of(self, rankings: Sequence[Ranking]) -> list[list[Item] | None]:
+        """The ranked items of each; None of all rankings when any of their items is not there (any more, or yet)."""
+        view = self._catalogue.view()
+        rows = view.rows(np.concatenate([ranking.item_keys for ranking in rankings]))
+        if len(view) == 0 or not ((rows >= 0) & view.available[rows]).all():
+            return [None] * len(rankings)
+        items = [view.items[row] for row in rows.tolist()]
+        ends = list(accumulate(len(ranking.item_keys) for ranking in rankings))
+        return [items[end - len(ranking.item_keys) : end] for end, ranking in zip(ends, rankings, strict=True)]
+
     async def _items_of(self, served: Served, count: int, deadline: Deadline) -> tuple[Served, list[Item]]:
         """The ranked items, as far as they still exist.
 
@@ -270,20 +316,42 @@ class Pipeline:
     def record(self, request: RecommendationRequest, answered: Answered, requested_at: float) -> None:
         """What leaves here is counted, logged as shown, and kept for the pages to come."""
         reply = answered.reply
-        TIERS.labels(reply.tier).inc()
+        served = Served(answered.ranking, reply.tier, tuple(reply.degraded))
+        self._record(request, reply.id, served, reply.data, answered.origins, requested_at)
+
+    def _record_items(self, request: RecommendationRequest, chosen: Chosen, requested_at: float) -> None:
+        ranking, count = chosen.served.ranking, len(chosen.items)
+        numbers = zip(ranking.scores[:count].tolist(), ranking.propensity[:count].tolist(), strict=True)
+        shown = [
+            ShownItem(item.item_id, place, score, propensity)
+            for place, (item, (score, propensity)) in enumerate(zip(chosen.items, numbers, strict=True), 1)
+        ]
+        self._record(request, chosen.reply_id, chosen.served, shown, (), requested_at)
+
+    def _record(
+        self,
+        request: RecommendationRequest,
+        reply_id: str,
+        served: Served,
+        items: Sequence[Shown],
+        origins: Sequence[str],
+        requested_at: float,
+    ) -> None:
+        """`items`: those of the reply; where the ranking holds more, there are pages to come."""
+        TIERS.labels(served.tier).inc()
         if request.user_id is None or not leaves_traces(request):
             return
-        release = self._versions["release"]
-        shown = impressions_of(reply, answered.origins, request.user_id, release, self._clock.now(), requested_at)
-        self._impressions.put(shown)
-        if reply.next is not None:
+        now, release = self._clock.now(), self._versions["release"]
+        self._impressions.put(impressions_of(reply_id, items, origins, request.user_id, release, now, requested_at))
+        if len(served.ranking.item_keys) > len(items):
+            body = packed(request, len(items), served.tier, served.degraded, self._versions, served.ranking)
             self._impressions.keep(
                 Snapshot(
-                    recommendation_id=reply.id,
+                    recommendation_id=reply_id,
                     user_id=request.user_id,
                     requested_at=requested_at,
                     expires_at=requested_at + self._config.paging.keep_s,
-                    body=packed(request, reply, answered.ranking),
+                    body=body,
                 )
             )
 

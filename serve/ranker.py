@@ -129,8 +129,8 @@ class BatchRanker:
     async def close(self) -> None:
         await self._batcher.close()
 
-    async def rank_batch(self, queries: Sequence[Query]) -> list[Ranking | Exception]:
-        """All queries in one pass; every stage sees the same users in the same order.
+    async def rank_batch(self, queries: Sequence[Query]) -> list[Ranking]:
+        """All queries in one pass; every stage sees the same users in the same order. Raises `StageFailed`.
 
         A batch lives as long as the most patient of its queries: a stage that hangs must not hold its slot for ever.
         """
@@ -229,9 +229,7 @@ def _wishes(queries: Sequence[Query]) -> ListWishes:
     )
 
 
-def _split(
-    queries: Sequence[Query], found: Tensors, ranked: RankedBatch, timings: dict[str, float]
-) -> list[Ranking | Exception]:
+def _split(queries: Sequence[Query], found: Tensors, ranked: RankedBatch, timings: dict[str, float]) -> list[Ranking]:
     offsets = ranked.ranked_offsets
     return [
         Ranking(

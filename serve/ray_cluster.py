@@ -21,9 +21,10 @@ from serve.app import APPLICATION, build_app
 from serve.config import HttpConfig, ServerConfig
 from serve.ray_grpc import SERVICER
 
-# Three things that Ray has no setting for: HAProxy's statistics and metrics listen on every interface, two headers let
-# a client switch off Ray's timeout and the cancellation on disconnect, and HAProxy 2.8 does not notice that a client
-# left whose body it has spliced (one that arrived in a packet after the headers, as most clients send it).
+# Four things that Ray has no setting for: HAProxy's statistics and metrics listen on every interface, a header lets a
+# client switch off Ray's timeout, Ray watches each connection that serve/routes/disconnect.py watches already unless a
+# header says not to, and HAProxy 2.8 does not notice that a client left whose body it has spliced (one that arrived in
+# a packet after the headers, as most clients send it).
 HAPROXY_WRAPPER = """\
     #!/bin/sh
     for argument; do
@@ -31,7 +32,7 @@ HAPROXY_WRAPPER = """\
             *.cfg) sed -i -e 's/bind \\*:/bind 127.0.0.1:/' -e 's/bind :/bind 127.0.0.1:/' \\
                 -e '/option splice-request/d' \\
                 -e '/^frontend http_frontend/a http-request del-header x-request-timeout-seconds' \\
-                -e '/^frontend http_frontend/a http-request del-header x-request-disconnect-disabled' "$argument" ;;
+                -e '/^frontend http_frontend/a http-request set-header x-request-disconnect-disabled ?1' "$argument" ;;
         esac
     done
     exec "{binary}" "$@"

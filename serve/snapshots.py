@@ -1,6 +1,7 @@
 """What the pages after the first need of a ranking, packed: about 2 kB for 200 items."""
 
 import math
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from interest.batch import Floats, Longs
 from ranking.sources import SCORES
 from serve.ranker import Ranking
-from serve.schema import Generate, Include, Recommendation, RecommendationRequest, Tier
+from serve.schema import Generate, Include, RecommendationRequest, Tier
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -43,14 +44,21 @@ class Kept(msgspec.Struct, frozen=True):
         return Generate.model_validate_json(self.generate) if self.generate else None
 
 
-def packed(request: RecommendationRequest, reply: Recommendation, ranking: Ranking) -> bytes:
-    """`ranking` holds the shown items first, then those of the pages to come."""
+def packed(
+    request: RecommendationRequest,
+    shown: int,
+    tier: Tier,
+    degraded: Sequence[str],
+    model_versions: Mapping[str, str],
+    ranking: Ranking,
+) -> bytes:
+    """`ranking` holds the `shown` items first, then those of the pages to come."""
     small = int(ranking.item_keys.max(initial=0)) < 2**32
     drawn = len(np.trim_zeros(ranking.propensity != 1.0, "b"))
     personal = request.generate is not None or "explanation" in request.include
     return msgspec.msgpack.encode(
         Kept(
-            shown=len(reply.data),
+            shown=shown,
             keys=ranking.item_keys.astype("<u4" if small else "<i8").tobytes(),
             scores=ranking.scores.astype("<f4").tobytes(),
             parts=ranking.parts.astype("<f4").tobytes() if "scores" in request.include else b"",
@@ -58,9 +66,9 @@ def packed(request: RecommendationRequest, reply: Recommendation, ranking: Ranki
             interests=list(ranking.interests) if personal else [],
             generate=request.generate.model_dump_json() if request.generate else "",
             include=list(request.include),
-            tier=reply.tier,
-            degraded=[reason for reason in reply.degraded if reason != "generation"],
-            model_versions=reply.model_versions,
+            tier=tier,
+            degraded=[reason for reason in degraded if reason != "generation"],
+            model_versions=dict(model_versions),
         )
     )
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Protocol
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
@@ -69,8 +70,7 @@ class EventColumns:
         return EventColumns(*(getattr(self, column.name)[kept] for column in fields(self)))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Impression:
+class Impression(msgspec.Struct, frozen=True, kw_only=True):
     """One item as it was shown, so that feedback joins exactly that."""
 
     recommendation_id: str
@@ -87,8 +87,7 @@ class Impression:
     origin: str = ""  # what the model wrote the text from, packed by whoever asked it; "" where no model wrote one
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A whole ranking as it was made for one recommendation, for the pages after the first. Times: the wall clock's."""
 
     recommendation_id: str
@@ -98,8 +97,7 @@ class Snapshot:
     body: bytes  # packed by whoever made the ranking
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvaluationRecord:
+class EvaluationRecord(msgspec.Struct, frozen=True, kw_only=True):
     """Where one evaluation stands; whoever computes it shows by `heartbeat_at` that it still does."""
 
     evaluation_id: str

@@ -1,7 +1,7 @@
 """Between records and rows: what a row of each table holds, and the hash that tells a repeat from a conflict."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields
+from functools import cache
 from hashlib import blake2b
 from typing import Any, TypeVar
 
@@ -140,7 +140,12 @@ def embedding_bytes(vector: npt.NDArray[np.float32]) -> bytes:
 
 def fields_of(record: Impression | Snapshot | EvaluationRecord, table: Table) -> Values:
     """The fields of a record that are columns of the table."""
-    return {field.name: getattr(record, field.name) for field in fields(record) if field.name in table.c}
+    return {name: getattr(record, name) for name in _shared(type(record), table)}
+
+
+@cache
+def _shared(kind: type[Impression | Snapshot | EvaluationRecord], table: Table) -> tuple[str, ...]:
+    return tuple(name for name in kind.__struct_fields__ if name in table.c)
 
 
 def impression_of(row: Row[Any]) -> Impression:

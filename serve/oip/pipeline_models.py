@@ -1,7 +1,7 @@
 """The pipeline and the language model as models of the protocol."""
 
 import math
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -17,8 +17,8 @@ from serve.oip.errors import InvalidInput
 from serve.oip.model_config import EnsembleScheduling, EnsembleStep, ModelConfig, TransactionPolicy
 from serve.oip.stage_arrays import column, tensor
 from serve.oip.stage_models import BATCHING, NO_LENGTHS, Lengths
-from serve.pipeline import Pipeline
-from serve.schema import Language, Recommendation, RecommendationRequest
+from serve.pipeline import Chosen, Pipeline
+from serve.schema import Language, RecommendationRequest
 
 DEFAULT_COUNT, DEFAULT_MAX_TOKENS = 10, 16
 
@@ -58,9 +58,7 @@ class RecommendModel:
         )
 
     async def infer(self, tensors: Tensors) -> Tensors:
-        requests = _requests(tensors)
-        replies = await self.pipeline.recommend_all(requests)
-        return _lists(replies)
+        return _lists(await self.pipeline.choose_all(_requests(tensors)))
 
 
 def _requests(tensors: Tensors) -> list[RecommendationRequest]:
@@ -96,20 +94,21 @@ def _language(name: str) -> Language | None:
     return name or None  # type: ignore[return-value]  # narrowed above
 
 
-def _lists(replies: list[Recommendation]) -> Tensors:
+def _lists(chosen: Sequence[Chosen]) -> Tensors:
     """Lists of one batch, padded with "" and NaN to the longest."""
-    rows, longest = len(replies), max(len(reply.data) for reply in replies)
+    rows, longest = len(chosen), max(len(one.items) for one in chosen)
     ids = np.full((rows, longest), "", dtype=object)
     scores = np.full((rows, longest), np.nan, dtype=np.float32)
-    for row, reply in enumerate(replies):
-        ids[row, : len(reply.data)] = [item.item_id for item in reply.data]
-        scores[row, : len(reply.data)] = [item.score for item in reply.data]
+    for row, one in enumerate(chosen):
+        count = len(one.items)
+        ids[row, :count] = [item.item_id for item in one.items]
+        scores[row, :count] = one.served.ranking.scores[:count]
     return {
         "item_id": ids,
         "score": scores,
-        "item_length": np.array([[len(reply.data)] for reply in replies], dtype=np.int64),
-        "tier": np.array([[reply.tier] for reply in replies], dtype=object),
-        "recommendation_id": np.array([[reply.id] for reply in replies], dtype=object),
+        "item_length": np.array([[len(one.items)] for one in chosen], dtype=np.int64),
+        "tier": np.array([[one.served.tier] for one in chosen], dtype=object),
+        "recommendation_id": np.array([[one.reply_id] for one in chosen], dtype=object),
     }
 
 

@@ -15,18 +15,24 @@ class CancelOnDisconnect:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        work = asyncio.current_task()
+        assert work is not None
         connection = _Connection(receive)
-        work = asyncio.ensure_future(self._app(scope, connection.receive, send))
-        watch = asyncio.ensure_future(connection.lost())
+        watch = asyncio.ensure_future(connection.watch(work))
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.body" and not message.get("more_body", False):
+                watch.cancel()  # a reply that is whole is not cut short by a caller who leaves with it
+            await send(message)
+
         try:
-            await asyncio.wait((work, watch), return_when=asyncio.FIRST_COMPLETED)
+            await self._app(scope, connection.receive, sending)
+        except asyncio.CancelledError:
+            if not connection.is_lost:
+                raise
+            work.uncancel()
         finally:
             watch.cancel()
-            if not work.done():
-                work.cancel()
-        await asyncio.wait((work,))
-        if not work.cancelled():
-            work.result()  # raises what the application raised
 
 
 class _Connection:
@@ -36,6 +42,10 @@ class _Connection:
         self._receive = receive
         self._body_read = asyncio.Event()
         self._lost = asyncio.Event()
+
+    @property
+    def is_lost(self) -> bool:
+        return self._lost.is_set()
 
     async def receive(self) -> Message:
         if self._body_read.is_set():
@@ -48,8 +58,10 @@ class _Connection:
             self._lost.set()
         return message
 
-    async def lost(self) -> None:
+    async def watch(self, work: asyncio.Task[None]) -> None:
+        """Cancel the work when the caller leaves."""
         await self._body_read.wait()
         while not self._lost.is_set():
             if (await self._receive())["type"] == "http.disconnect":
                 self._lost.set()
+        work.cancel()

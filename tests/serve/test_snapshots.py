@@ -7,7 +7,7 @@ import pytest
 
 from ranking.sources import SCORES
 from serve.ranker import Ranking
-from serve.schema import Generate, Recommendation, RecommendationRequest, RecommendedItem
+from serve.schema import Generate, RecommendationRequest
 from serve.snapshots import packed, unpacked
 
 INTERESTS = (("tag", "tea", 0.5, True),)
@@ -23,11 +23,7 @@ def ranking(keys: list[int], drawn: int = 0) -> Ranking:
 
 
 def body_of(made: Ranking, **asked: Any) -> bytes:
-    shown = [RecommendedItem(item_id="a", rank=1, score=1.0)]
-    reply = Recommendation(
-        id="rec_1", user_id="u", data=shown, tier="full", degraded=["generation"], model_versions={"release": "1"}
-    )
-    return packed(RecommendationRequest(user_id="u", **asked), reply, made)
+    return packed(RecommendationRequest(user_id="u", **asked), 1, "full", ["generation"], {"release": "1"}, made)
 
 
 @pytest.mark.parametrize("largest", [7, 2**32 - 1, 2**32, 2**53])
