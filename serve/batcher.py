@@ -2,6 +2,8 @@
 
 import asyncio
 import contextvars
+import math
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,8 +14,15 @@ R = TypeVar("R")
 W = TypeVar("W")
 
 
+LEAST_SHARE = 8  # smaller batches are not made smaller yet
+PATIENCE = 0.5  # of the time that batches take lately: so long a free slot waits for its share beside a busy one
+
+
 class BatchRunner(ABC, Generic[W]):
-    """Starts a batch of what waits whenever one of its slots is free.
+    """Starts a batch of what waits whenever none is under way; a further slot takes an equal share of all there is.
+
+    So slots do not split a steady load into more and smaller batches than there are slots: callers who have just been
+    answered ask again a moment after the slot was free. What is waited for then is bounded, and never with all idle.
 
     Batches run in an empty context of their own: Ray Serve registers nested calls under the request whose context
     made them and cancels them with it, so in a caller's context one caller leaving would take its neighbours along.
@@ -21,12 +30,19 @@ class BatchRunner(ABC, Generic[W]):
 
     def __init__(self, max_in_flight: int) -> None:
         self._max_in_flight = max_in_flight
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], int] = {}  # how many callers each batch has
         self._scheduled = False
+        self._lasting_s = 0.0  # of a batch, lately
+        self._timer: asyncio.TimerHandle | None = None  # until a free slot waits no longer
+
+    @property
+    @abstractmethod
+    def waiting(self) -> int:
+        """Callers that wait for a batch."""
 
     @abstractmethod
-    def _take(self) -> list[W]:
-        """The next batch, no longer waiting; empty when nobody waits."""
+    def _take(self, most: int) -> list[W]:
+        """The next batch of at most so many callers, no longer waiting; empty when nobody waits."""
 
     @abstractmethod
     async def _run(self, batch: list[W]) -> None:
@@ -36,21 +52,47 @@ class BatchRunner(ABC, Generic[W]):
         # One turn of the loop later, so that everything that arrived in this turn travels together.
         if not self._scheduled:
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._start_batches, context=contextvars.Context())
+            asyncio.get_running_loop().call_soon(self._turn, context=contextvars.Context())
 
-    def _start_batches(self) -> None:
+    def _turn(self) -> None:
         self._scheduled = False
-        while len(self._running) < self._max_in_flight and (batch := self._take()):
-            task = asyncio.get_running_loop().create_task(self._run(batch), context=contextvars.Context())
-            self._running.add(task)
+        self._start_batches()
+
+    def _start_batches(self, patient: bool = True) -> None:
+        loop = asyncio.get_running_loop()
+        while len(self._running) < self._max_in_flight and (waiting := self.waiting):
+            others = sum(self._running.values())
+            share = math.ceil((waiting + others) / self._max_in_flight)
+            if patient and others and waiting < share:
+                if self._timer is None:
+                    wait_s = PATIENCE * self._lasting_s
+                    self._timer = loop.call_later(wait_s, self._start_batches, False, context=contextvars.Context())
+                return
+            self._stop_timer()
+            if not (batch := self._take(max(share, LEAST_SHARE))):
+                return
+            task = loop.create_task(self._timed(batch), context=contextvars.Context())
+            self._running[task] = len(batch)
             task.add_done_callback(self._finished)
+            patient = True
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def _timed(self, batch: list[W]) -> None:
+        start = time.perf_counter()
+        await self._run(batch)
+        self._lasting_s = 0.8 * self._lasting_s + 0.2 * (time.perf_counter() - start)
 
     def _finished(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        del self._running[task]
         self._start_batches()
 
     async def _ended(self) -> None:
         """Wait for the batches under way."""
+        self._stop_timer()
         if self._running:
             await asyncio.wait(self._running)
 
@@ -90,9 +132,9 @@ class Batcher(BatchRunner[tuple[T, "asyncio.Future[R]"]], Generic[T, R]):
             self._waiting.popleft()[1].cancel()
         await self._ended()
 
-    def _take(self) -> list[tuple[T, asyncio.Future[R]]]:
+    def _take(self, most: int) -> list[tuple[T, asyncio.Future[R]]]:
         batch: list[tuple[T, asyncio.Future[R]]] = []
-        while self._waiting and len(batch) < self._max_batch_size:
+        while self._waiting and len(batch) < min(most, self._max_batch_size):
             item, future = self._waiting.popleft()
             if not future.done():
                 batch.append((item, future))

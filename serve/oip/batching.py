@@ -131,13 +131,13 @@ class DynamicBatcher(BatchRunner[_Waiting]):
         self._statistics.failed(Failure.REJECTED)
         one.future.set_exception(QueueFull("Request timeout expired", self._statistics.drain_s(1)))
 
-    def _take(self) -> list[_Waiting]:
+    def _take(self, most: int) -> list[_Waiting]:
         """The most urgent request and those that go with it, at most `max_batch_size` rows."""
         ordered = self._in_order()
         if not ordered:
             return []
         fitting = [one for one in ordered if one.signature == ordered[0].signature]
-        batch = _filled(fitting, self._max_rows)
+        batch = _filled(fitting[:most], self._max_rows)
         preferred = [size for size in self._settings.preferred_batch_size if size <= _rows(batch)]
         if preferred:
             batch = _filled(batch, max(preferred)) or batch

@@ -45,6 +45,7 @@ class ModelStatistics:
     def __init__(self, model: str, version: str) -> None:
         self._labels = (model, version)
         self._seconds_a_request = 0.0  # of a slot, lately
+        self._pending = metrics.INFERENCE_PENDING.labels(*self._labels)
         metrics.INFERENCE_SUCCESS.labels(*self._labels)  # there from the start, as zeros
         metrics.INFERENCE_COUNT.labels(*self._labels)
         metrics.INFERENCE_EXECUTIONS.labels(*self._labels)
@@ -70,12 +71,11 @@ class ModelStatistics:
     @contextmanager
     def pending(self) -> Iterator[None]:
         """Around a request that waits or runs."""
-        gauge = metrics.INFERENCE_PENDING.labels(*self._labels)
-        gauge.inc()
+        self._pending.inc()
         try:
             yield
         finally:
-            gauge.dec()
+            self._pending.dec()
 
     def drain_s(self, requests: int) -> float:
         """Seconds until about a tenth of so many requests will be done, at the speed of the latest batches."""

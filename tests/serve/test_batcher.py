@@ -105,6 +105,47 @@ async def test_batches_run_outside_every_callers_context() -> None:
     assert stage.contexts == ["none"] * 3
 
 
+async def test_a_free_slot_beside_a_busy_one_waits_for_its_share_of_the_callers_who_come_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("serve.batcher.PATIENCE", 1e6)
+    stage = Stage()
+    batcher: Batcher[int, int] = Batcher(stage, max_batch_size=64, max_in_flight=2)
+    tasks = [asyncio.create_task(batcher.submit(item)) for item in range(40)]
+    await turn()
+    assert [len(batch) for batch in stage.batches] == [20, 20]
+    stage.gate.release()
+    await turn()
+    assert sum(task.done() for task in tasks) == 20
+    tasks += [asyncio.create_task(batcher.submit(item)) for item in range(19)]
+    await turn()
+    assert len(stage.batches) == 2, "one of them is not back yet"
+    tasks.append(asyncio.create_task(batcher.submit(19)))
+    await turn()
+    assert [len(batch) for batch in stage.batches] == [20, 20, 20]
+    for _ in range(2):
+        stage.gate.release()
+    await asyncio.gather(*tasks)
+
+
+async def test_who_waits_for_a_share_waits_no_longer_than_a_part_of_a_batch_or_until_all_slots_are_free() -> None:
+    stage = Stage()
+    batcher: Batcher[int, int] = Batcher(stage, max_batch_size=64, max_in_flight=2)
+    first = [asyncio.create_task(batcher.submit(item)) for item in range(8)]
+    await turn()
+    lone = asyncio.create_task(batcher.submit(8))
+    async with asyncio.timeout(5):
+        while len(stage.batches) < 2:
+            await asyncio.sleep(0)
+    assert stage.batches == [list(range(8)), [8]], "no batch has ended yet: its time is none"
+    second = asyncio.create_task(batcher.submit(9))
+    await turn()
+    assert len(stage.batches) == 2
+    for _ in range(3):
+        stage.gate.release()
+    assert await asyncio.gather(*first, lone, second) == [2 * item for item in range(10)]
+
+
 async def test_closing_waits_for_the_batch_under_way_and_cancels_the_rest() -> None:
     stage = Stage()
     batcher: Batcher[int, int] = Batcher(stage, max_batch_size=1)

@@ -8,6 +8,7 @@ import pytest
 from serve.routes.disconnect import CancelOnDisconnect
 
 SCOPE = {"type": "http"}
+ANSWER = {"type": "http.response.body", "body": b"answer"}
 
 
 class Client:
@@ -59,11 +60,39 @@ async def test_who_stays_gets_the_answer_and_later_asks_of_the_connection_wait()
         await asyncio.sleep(0)
         assert not asking.done()
         asking.cancel()
-        await send("answer")
+        await send(ANSWER)
 
     client = Client()
     await CancelOnDisconnect(application)(SCOPE, client.receive, client.send)
-    assert client.sent == ["answer"]
+    assert client.sent == [ANSWER]
+
+
+async def test_who_leaves_with_the_answer_does_not_stop_what_comes_after_it() -> None:
+    ended = asyncio.Event()
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        client.left.set()
+        await send(ANSWER)
+        await asyncio.sleep(0.01)
+        ended.set()
+
+    client = Client()
+    await CancelOnDisconnect(application)(SCOPE, client.receive, client.send)
+    await asyncio.sleep(0)  # where a cancellation that came too late would show
+    assert ended.is_set()
+
+
+async def test_a_cancellation_from_elsewhere_goes_on() -> None:
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await asyncio.sleep(60)
+
+    client = Client()
+    request = asyncio.create_task(CancelOnDisconnect(application)(SCOPE, client.receive, client.send))
+    await asyncio.sleep(0)
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
 
 
 async def test_an_error_of_the_application_is_raised_as_it_is() -> None:
