@@ -57,7 +57,10 @@ def deployment_options(deployment: DeploymentConfig) -> dict[str, Any]:
         "health_check_period_s": deployment.health_check_period_s,
         "health_check_timeout_s": deployment.health_check_timeout_s,
         "ray_actor_options": actor,
-        "logging_config": {"enable_access_log": deployment.access_log},
+        "logging_config": {
+            "enable_access_log": deployment.access_log,
+            "log_level": "INFO" if deployment.access_log else "WARNING",
+        },
     }
     if deployment.autoscaling is None:
         return options | {"num_replicas": deployment.num_replicas}
