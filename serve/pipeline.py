@@ -157,7 +157,7 @@ class Pipeline:
         queries = []
         for position, request in enumerate(requests):
             with _naming(position):
-                queries.append(replace(self._queries.recommendation(request, view), expires=deadline.expires))
+                queries.append(self._queries.recommendation(request, view, deadline.expires))
         served = await self._rank_batch(queries, deadline)
         found = self._all_items_of([one.ranking for one in served])
         chosen = []

@@ -33,7 +33,7 @@ class QueryMaker:
         self._clock = clock
         self._domain_of: tuple[int, str] | None = None  # main domain of a version of the catalogue
 
-    def recommendation(self, request: RecommendationRequest, view: CatalogueView) -> Query:
+    def recommendation(self, request: RecommendationRequest, view: CatalogueView, expires: float = math.inf) -> Query:
         """Raises `InvalidRequest`. A reply that has next pages is ranked deeper than its `count`."""
         self._check(request)
         self._at_most("count", request.count, self._limits.max_count)
@@ -62,6 +62,7 @@ class QueryMaker:
             calibration=request.calibration,
             exploration=self._exploration(request, reply_id),
             reply_id=reply_id,
+            expires=expires,
         )
 
     def ranking(self, request: RankRequest, view: CatalogueView) -> Query:

@@ -26,7 +26,7 @@ def by_value(handle: DeploymentHandle) -> DeploymentHandle:
 
     Ray's own setting for this is read by the process that binds the handles, which is not one of the cluster's.
     """
-    return handle.options(_by_reference=False)
+    return handle.options(_by_reference=False, request_serialization="pickle", response_serialization="pickle")
 
 
 def stage_of(name: str, handle: DeploymentHandle) -> Stage:

@@ -33,6 +33,7 @@ def trimmed(outputs: Tensors, lengths: Mapping[str, tuple[str, ...]]) -> Tensors
     """
     found = dict(outputs)
     for length, names in lengths.items():
-        longest = int(outputs[length].max(initial=0))
+        told = outputs[length]
+        longest = told.item() if told.size == 1 else int(told.max(initial=0))
         found |= {name: outputs[name][:, :longest] for name in names}
     return found
