@@ -46,12 +46,17 @@ class HistoryEvent(Body):
 
 
 class RankingRequest(Body):
-    """What recommendations and rankings of the caller's own candidates have in common."""
+    """What recommendations and rankings of the caller's own candidates have in common.
+
+    Lists have factories, because a default that is a list is copied, deeply, for every request.
+    """
 
     user_id: Id | None = None  # may be left out only with a history
-    history: list[HistoryEvent] = []  # with one, nothing of the request is stored: no impressions, no next page
-    booster: list[Booster] = []
-    include: list[Include] = []
+    history: list[HistoryEvent] = Field(
+        default_factory=list
+    )  # with one, nothing of the request is stored: no impressions, no next page
+    booster: list[Booster] = Field(default_factory=list)
+    include: list[Include] = Field(default_factory=list)
     timeout_ms: int | None = Field(None, ge=1)
     as_of: float | None = Field(None, ge=0, le=UNIX_SECONDS_MAX)
 
@@ -69,7 +74,7 @@ class RecommendationRequest(RankingRequest):
     domain: Annotated[str, StringConstraints(max_length=64)] = ""
     language: Language | None = None
     filter: Annotated[str, StringConstraints(max_length=2000)] = ""
-    exclude_ids: list[Id] = []
+    exclude_ids: list[Id] = Field(default_factory=list)
     exclude_seen: bool | None = None  # None: false in e-commerce, true elsewhere
     diversity: float = Field(0.0, ge=0, le=1)  # 0: by score alone; 1: as unlike each other as can be
     calibration: float = Field(0.0, ge=0, le=1)  # 1: the list's categories in the proportions of the user's own

@@ -4,6 +4,8 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+AFTER_S = 0.1  # a request that is answered by then was never watched: watching costs a task
+
 
 class CancelOnDisconnect:
     """ASGI middleware: once the body is read, watches the connection beside the application."""
@@ -17,12 +19,11 @@ class CancelOnDisconnect:
             return
         work = asyncio.current_task()
         assert work is not None
-        connection = _Connection(receive)
-        watch = asyncio.ensure_future(connection.watch(work))
+        connection = _Connection(receive, work)
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.body" and not message.get("more_body", False):
-                watch.cancel()  # a reply that is whole is not cut short by a caller who leaves with it
+                connection.unwatch()  # a reply that is whole is not cut short by a caller who leaves with it
             await send(message)
 
         try:
@@ -32,16 +33,20 @@ class CancelOnDisconnect:
                 raise
             work.uncancel()
         finally:
-            watch.cancel()
+            connection.unwatch()
 
 
 class _Connection:
     """Hands the body to the application; after it, whoever asks waits for the disconnect."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, work: asyncio.Task[None]) -> None:
+        """Leaving cancels `work`."""
         self._receive = receive
+        self._work = work
         self._body_read = asyncio.Event()
         self._lost = asyncio.Event()
+        self._watch: asyncio.Task[None] | None = None
+        self._soon = asyncio.get_running_loop().call_later(AFTER_S, self._start)
 
     @property
     def is_lost(self) -> bool:
@@ -58,10 +63,18 @@ class _Connection:
             self._lost.set()
         return message
 
-    async def watch(self, work: asyncio.Task[None]) -> None:
-        """Cancel the work when the caller leaves."""
+    def unwatch(self) -> None:
+        """Leaving cancels nothing any more."""
+        self._soon.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
+
+    def _start(self) -> None:
+        self._watch = asyncio.ensure_future(self._until_lost())
+
+    async def _until_lost(self) -> None:
         await self._body_read.wait()
         while not self._lost.is_set():
             if (await self._receive())["type"] == "http.disconnect":
                 self._lost.set()
-        work.cancel()
+        self._work.cancel()
