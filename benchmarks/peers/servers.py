@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ CONFIG = Path("deploy/serve.yaml")
 PIPELINE = ("recommend", "interest", "retriever", "reranker")
 BATCH = 64
 REAL_USERS = 200
+ASKING = 8  # at once, before the measurement
 BACKEND = Path(__file__).parent / "triton_backend"
 USER = {"user_id": ("STRING", [1])}
 COUNT = {"count": ("INT64", [1])}
@@ -83,9 +85,9 @@ def real_pair(console: Console, home: Path) -> Iterator[Pair]:
     places = range(len(names))
     files = {"config.json": config.model_dump(mode="json"), "users.json": names}
     with _triton(console, real_models(), files, Path(sys.prefix)) as peer, _attune(console, config, http, True) as own:
-        with console.status("Asking both what they recommend ..."):
-            ids = [_asked(own, recommend(name, trivial.COUNT, [], "json")) for name in names]
-            keys = [_asked(peer, by_number(place, trivial.COUNT, [], "json")) for place in places]
+        with console.status("Asking both what they recommend ..."), ThreadPoolExecutor(ASKING) as pool:
+            ids = list(pool.map(lambda name: _asked(own, recommend(name, trivial.COUNT, [], "json")), names))
+            keys = list(pool.map(lambda place: _asked(peer, by_number(place, trivial.COUNT, [], "json")), places))
         by_key = catalogue(config)
         told = [[by_key[key] for key in row] for row in keys]
         wrong = [name for name, one, other in zip(names, ids, told, strict=True) if one != other]

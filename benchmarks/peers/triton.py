@@ -56,7 +56,7 @@ def main(
     """Measure, print, write. Ends with 1 when any reply was not what it must be."""
     console = Console()
     if quick:
-        rounds, seconds = 2, min(seconds, 3.0)
+        rounds, seconds, warm = 2, min(seconds, 3.0), min(warm, 0.5)
     connections = QUICK if quick else CONNECTIONS
     filled(console, state)
     report: Report = {"machine": machine(), "state": state.name, "rounds": rounds, "seconds": seconds, "stages": {}}
