@@ -10,6 +10,8 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -22,6 +24,7 @@ _TRITON_TOTAL = re.compile(rb"\b(nv_inference_\w+?)_total\b")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 MODEL = ["model", "version"]
 ROWS = [*MODEL, "rows"]
+COMPUTE_PARTS = ("compute_input", "compute_infer", "compute_output")
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 REQUESTS = Counter("attune_requests_total", "HTTP requests by route and status.", ["route", "status"])
@@ -63,9 +66,47 @@ INFERENCE_LAST_MS = Gauge(
 INFERENCE_BATCHES = Counter("attune_inference_batches", "Batches by their rows.", ROWS)
 INFERENCE_BATCH_US = {
     part: Counter(f"attune_inference_batch_{part}_us", f"Microseconds of batches by their rows: {part}.", ROWS)
-    for part in ("compute_input", "compute_infer", "compute_output")
+    for part in COMPUTE_PARTS
 }
 FOLLOWED_SEQ = Gauge("attune_followed_seq", "Sequence number applied.", ["stage"], multiprocess_mode="livemin")
+
+
+@cache
+def request_counters(route: str, status: int) -> tuple[Counter, Histogram]:
+    """Found once: finding them by their labels takes as long as counting. As many as there are routes and statuses."""
+    return REQUESTS.labels(route, str(status)), REQUEST_SECONDS.labels(route)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCounters:
+    """Those of one version of one model, and of its batches of so many rows."""
+
+    success: Counter
+    rows: Counter
+    executions: Counter
+    queue_us: Counter
+    request_us: Counter
+    parts_us: tuple[Counter, ...]  # compute_input, compute_infer, compute_output
+    last_ms: Gauge
+    batches: Counter
+    batch_parts_us: tuple[Counter, ...]
+
+
+@cache
+def model_counters(model: str, version: str, rows: int) -> ModelCounters:
+    """Found once, as `request_counters` are."""
+    labels, of_batch = (model, version), (model, version, str(rows))
+    return ModelCounters(
+        success=INFERENCE_SUCCESS.labels(*labels),
+        rows=INFERENCE_COUNT.labels(*labels),
+        executions=INFERENCE_EXECUTIONS.labels(*labels),
+        queue_us=INFERENCE_US["queue"].labels(*labels),
+        request_us=INFERENCE_US["request"].labels(*labels),
+        parts_us=tuple(INFERENCE_US[part].labels(*labels) for part in COMPUTE_PARTS),
+        last_ms=INFERENCE_LAST_MS.labels(*labels),
+        batches=INFERENCE_BATCHES.labels(*of_batch),
+        batch_parts_us=tuple(INFERENCE_BATCH_US[part].labels(*of_batch) for part in COMPUTE_PARTS),
+    )
 
 
 @contextmanager

@@ -6,14 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
 from typing import Any
-
-from prometheus_client import Counter, Gauge
 
 from serve import metrics
 
-PARTS = ("compute_input", "compute_infer", "compute_output")
+PARTS = metrics.COMPUTE_PARTS
 MIN_DRAIN_S, MAX_DRAIN_S = 0.05, 30.0
 
 
@@ -42,38 +39,6 @@ class Execution:
         return self.input_s + self.infer_s + self.output_s
 
 
-@dataclass(frozen=True, slots=True)
-class _Counters:
-    """Those of one version of one model, and of its batches of so many rows."""
-
-    success: Counter
-    rows: Counter
-    executions: Counter
-    queue: Counter
-    request: Counter
-    parts: tuple[Counter, ...]
-    last: Gauge
-    batches: Counter
-    batch_parts: tuple[Counter, ...]
-
-
-@cache
-def _counters(model: str, version: str, rows: int) -> _Counters:
-    """Found once: finding one by its labels takes as long as counting."""
-    labels, of_batch = (model, version), (model, version, str(rows))
-    return _Counters(
-        success=metrics.INFERENCE_SUCCESS.labels(*labels),
-        rows=metrics.INFERENCE_COUNT.labels(*labels),
-        executions=metrics.INFERENCE_EXECUTIONS.labels(*labels),
-        queue=metrics.INFERENCE_US["queue"].labels(*labels),
-        request=metrics.INFERENCE_US["request"].labels(*labels),
-        parts=tuple(metrics.INFERENCE_US[part].labels(*labels) for part in PARTS),
-        last=metrics.INFERENCE_LAST_MS.labels(*labels),
-        batches=metrics.INFERENCE_BATCHES.labels(*of_batch),
-        batch_parts=tuple(metrics.INFERENCE_BATCH_US[part].labels(*of_batch) for part in PARTS),
-    )
-
-
 class ModelStatistics:
     """Counts one model: under `version`, where an execution does not say which one it was."""
 
@@ -87,16 +52,19 @@ class ModelStatistics:
 
     def executed(self, batch: Execution, version: str = "") -> None:
         """Durations count once for each request of a batch, as Triton counts them."""
-        counters, requests = _counters(self._labels[0], version or self._labels[1], batch.rows), batch.requests
+        counters, requests = (
+            metrics.model_counters(self._labels[0], version or self._labels[1], batch.rows),
+            batch.requests,
+        )
         counters.success.inc(requests)
         counters.rows.inc(batch.rows)
         counters.executions.inc()
         for place, seconds in enumerate((batch.input_s, batch.infer_s, batch.output_s)):
-            counters.parts[place].inc(1e6 * seconds * requests)
-            counters.batch_parts[place].inc(1e6 * seconds)
-        counters.queue.inc(1e6 * batch.queued_s)
-        counters.request.inc(1e6 * (batch.queued_s + batch.compute_s * requests))
-        counters.last.set(1000 * time.time())
+            counters.parts_us[place].inc(1e6 * seconds * requests)
+            counters.batch_parts_us[place].inc(1e6 * seconds)
+        counters.queue_us.inc(1e6 * batch.queued_s)
+        counters.request_us.inc(1e6 * (batch.queued_s + batch.compute_s * requests))
+        counters.last_ms.set(1000 * time.time())
         counters.batches.inc()
         self._seconds_a_request = 0.8 * self._seconds_a_request + 0.2 * batch.compute_s / max(requests, 1)
 

@@ -3,14 +3,12 @@
 import re
 import time
 import uuid
-from functools import cache
 
-from prometheus_client import Counter, Histogram
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from interest.errors import AttuneError, TooLarge, UnsupportedMedia
-from serve.metrics import REQUEST_SECONDS, REQUESTS
+from serve.metrics import request_counters
 from serve.routes.errors import reply_to, route_template
 from serve.tenant import TENANT, tenant_of
 
@@ -95,12 +93,6 @@ class _Exchange:
         await self._send(message)
 
     def count(self) -> None:
-        requests, seconds = _counters(route_template(self._scope), self._status)
+        requests, seconds = request_counters(route_template(self._scope), self._status)
         requests.inc()
         seconds.observe(time.perf_counter() - self._start)
-
-
-@cache
-def _counters(route: str, status: int) -> tuple[Counter, Histogram]:
-    """Found once: finding them by their labels takes as long as counting. As many as there are routes and statuses."""
-    return REQUESTS.labels(route, str(status)), REQUEST_SECONDS.labels(route)
