@@ -47,10 +47,15 @@ def random_task(rng: np.random.Generator, wanted: Language | None = None) -> Gen
     language = pick(rng, LANGUAGES) if wanted is None else wanted
     other: Language = "zh" if language == "en" else "en"
     item_language = language if rng.random() < (0.8 if language == "en" else 0.45) else other
-    facets = _facets(rng, item_language, other)
+    shelves = _shelves(item_language, rng) if rng.random() < 0.35 else []
+    facets = shelves[: int(rng.integers(0, 6))] if shelves else _facets(rng, item_language, other)
     split = int(rng.integers(0, min(len(facets), 3) + 1))
     liked = [name for name in facets if rng.random() < 0.3] if rng.random() < 0.7 else []
-    liked += [_facet(rng, language if rng.random() < 0.7 else other) for _ in range(rng.integers(0, 4))]
+    unlike = _shelves(item_language, rng) if rng.random() < 0.5 else shelves[len(facets) :]
+    liked += [
+        pick(rng, unlike) if shelves and unlike else _facet(rng, language if rng.random() < 0.7 else other)
+        for _ in range(rng.integers(0, 4))
+    ]
     if rng.random() < 0.12:
         liked = []
     rng.shuffle(liked)
@@ -71,7 +76,7 @@ def random_task(rng: np.random.Generator, wanted: Language | None = None) -> Gen
 def random_title(rng: np.random.Generator, language: str) -> str:
     """A title that exists nowhere, some with a stretch said twice, a fact's words or words of the templates inside."""
     title = pick(rng, ENGLISH if language == "en" else CHINESE)(rng)
-    if rng.random() < 0.15:
+    if rng.random() < 0.3:
         title = _with_repeats(title, language, rng)
     return _with_fragment(title, language, rng) if rng.random() < 0.2 else title
 
@@ -94,6 +99,18 @@ def _facets(rng: np.random.Generator, language: str, other: str) -> list[str]:
         else:
             facets.append(_facet(rng, language if rng.random() < 0.9 else other))
     return facets
+
+
+def _shelves(language: str, rng: np.random.Generator) -> list[str]:
+    """Facets of a few parts that come back in all of them, as `non-fiction`, `adult-fiction`, `fiction-to-read`."""
+    if language == "zh":
+        stock = [han(rng, 1, 3) if rng.random() < 0.6 else pick(rng, words.ZH_TAGS) for _ in range(rng.integers(2, 6))]
+    else:
+        small = ("s", "to", "and", "non", "sci", "a", "of", number(rng), f"{rng.integers(1, 22)}th")
+        stock = [pick(rng, small) if rng.random() < 0.25 else word(rng) for _ in range(rng.integers(3, 8))]
+    joint = "" if language == "zh" else "-"
+    names = (joint.join(pick(rng, stock) for _ in range(rng.integers(1, 5))) for _ in range(10))
+    return list(dict.fromkeys(names))
 
 
 def _alike(name: str, rng: np.random.Generator) -> str:

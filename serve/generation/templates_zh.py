@@ -64,7 +64,7 @@ HEADLINE_DOMAIN = {
         "朋友们都在转：{title}",
     ),
     "news": (
-        "{match}最新动态：{title}",
+        "关于{match}的最新动态：{title}",
         "你的{match}快报：{title}",
         "今日要闻：{title}",
         "今天值得读的：{title}",
@@ -155,7 +155,7 @@ SUMMARY_OPENERS = (
     "{title}属于{category}，偏向{tag}。",
     "{title}的核心是{tag}。",
     "{title}带你走进{category}。",
-    "在{title}里，{category}是主角。",
+    "在{title}里，主角是{category}。",
     "{title}把{tag}和{tag2}汇集在一处。",
     "有了{title}，就有了地道的{category}。",
     "{title}是一份令人难忘的{noun}。",
