@@ -15,21 +15,25 @@ W = TypeVar("W")
 
 
 LEAST_SHARE = 8  # smaller batches are not made smaller yet
-PATIENCE = 0.5  # of the time that batches take lately: so long a free slot waits for its share beside a busy one
+# A free slot beside a busy one waits for its share: such a part of the time that batches take lately, at most so long.
+PATIENCE = 0.5
+MOST_PATIENCE_S = 0.025
 
 
 class BatchRunner(ABC, Generic[W]):
-    """Starts a batch of what waits whenever none is under way; a further slot takes an equal share of all there is.
+    """Starts a batch of what waits whenever an instance is idle; a further slot takes an equal share of all there is.
 
     So slots do not split a steady load into more and smaller batches than there are slots: callers who have just been
-    answered ask again a moment after the slot was free. What is waited for then is bounded, and never with all idle.
+    answered ask again a moment after the slot was free.
 
     Batches run in an empty context of their own: Ray Serve registers nested calls under the request whose context
     made them and cancels them with it, so in a caller's context one caller leaving would take its neighbours along.
     """
 
-    def __init__(self, max_in_flight: int) -> None:
+    def __init__(self, max_in_flight: int, instances: int = 1) -> None:
+        """`instances`: so many batches are computed at the same time, and do not wait for a share."""
         self._max_in_flight = max_in_flight
+        self._instances = instances
         self._running: dict[asyncio.Task[None], int] = {}  # how many callers each batch has
         self._scheduled = False
         self._lasting_s = 0.0  # of a batch, lately
@@ -63,9 +67,9 @@ class BatchRunner(ABC, Generic[W]):
         while len(self._running) < self._max_in_flight and (waiting := self.waiting):
             others = sum(self._running.values())
             share = math.ceil((waiting + others) / self._max_in_flight)
-            if patient and others and waiting < share:
+            if patient and len(self._running) >= self._instances and waiting < share:
                 if self._timer is None:
-                    wait_s = PATIENCE * self._lasting_s
+                    wait_s = min(PATIENCE * self._lasting_s, MOST_PATIENCE_S)
                     self._timer = loop.call_later(wait_s, self._start_batches, False, context=contextvars.Context())
                 return
             self._stop_timer()
@@ -109,8 +113,9 @@ class Batcher(BatchRunner[tuple[T, "asyncio.Future[R]"]], Generic[T, R]):
         process: Callable[[Sequence[T]], Awaitable[Sequence[R | Exception]]],
         max_batch_size: int,
         max_in_flight: int = 1,
+        instances: int = 1,
     ) -> None:
-        super().__init__(max_in_flight)
+        super().__init__(max_in_flight, instances)
         self._process = process
         self._max_batch_size = max_batch_size
         self._waiting: deque[tuple[T, asyncio.Future[R]]] = deque()

@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from itertools import accumulate
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -158,14 +158,14 @@ class Pipeline:
         for position, request in enumerate(requests):
             with _naming(position):
                 queries.append(self._queries.recommendation(request, view, deadline.expires))
-        served = await self._rank_batch(queries, deadline)
-        found = self._all_items_of([one.ranking for one in served])
-        chosen = []
-        for place, (request, query) in enumerate(zip(requests, queries, strict=True)):
-            ranked, items = served[place], found[place]
-            if items is None:
-                ranked, items = await self._items_of(ranked, request.count, deadline)
-            chosen.append(Chosen(query.reply_id, ranked, items[: request.count], deadline))
+        served = await self._rank_all(queries, self._ranker.rank_batch(queries), deadline)
+        found = self._all_items_of(served) or await asyncio.gather(
+            *(self._items_of(one, request.count, deadline) for one, request in zip(served, requests, strict=True))
+        )
+        chosen = [
+            Chosen(query.reply_id, ranked, items[: request.count], deadline)
+            for request, query, (ranked, items) in zip(requests, queries, found, strict=True)
+        ]
         for request, one in zip(requests, chosen, strict=True):
             self._record_items(request, one, requested_at)
         return chosen
@@ -243,37 +243,34 @@ class Pipeline:
     async def _rank(self, query: Query, strict_user: bool, deadline: Deadline) -> Served:
         """The learned ranking, or recent popularity when a stage fails or takes too long."""
         query = replace(query, expires=deadline.expires)
-        try:
-            async with asyncio.timeout(deadline.share_s(RANKING_SHARE)):
-                ranking = await self._ranker.rank(query)
-        except TimeoutError:
-            return Served(self._popular.ranking(query), "popular", ("deadline",))
-        except StageFailed as error:
-            return Served(self._popular.ranking(query), "popular", (error.stage,))
-        if strict_user and not ranking.known:
+        (served,) = await self._rank_all([query], self._rank_in_batch(query), deadline)
+        if strict_user and served.tier == "cold_start":
             raise NotFound("user_id: nothing is known of this user", "user_id")
-        return Served(ranking, "full" if ranking.known else "cold_start")
+        return served
 
-    async def _rank_batch(self, queries: Sequence[Query], deadline: Deadline) -> list[Served]:
-        """`_rank` of queries that are a batch already."""
+    async def _rank_in_batch(self, query: Query) -> list[Ranking]:
+        return [await self._ranker.rank(query)]
+
+    async def _rank_all(
+        self, queries: Sequence[Query], ranking: Awaitable[Sequence[Ranking]], deadline: Deadline
+    ) -> list[Served]:
         try:
             async with asyncio.timeout(deadline.share_s(RANKING_SHARE)):
-                rankings = await self._ranker.rank_batch(queries)
+                rankings = await ranking
         except TimeoutError:
             return [Served(self._popular.ranking(query), "popular", ("deadline",)) for query in queries]
         except StageFailed as error:
             return [Served(self._popular.ranking(query), "popular", (error.stage,)) for query in queries]
-        return [Served(ranking, "full" if ranking.known else "cold_start") for ranking in rankings]
+        return [Served(found, "full" if found.known else "cold_start") for found in rankings]
 
-    def _all_items_of(self, rankings: Sequence[Ranking]) -> list[list[Item] | None]:
-        """The ranked items of each; None of all rankings when any of their items is not there (any more, or yet)."""
+    def _all_items_of(self, served: Sequence[Served]) -> list[tuple[Served, list[Item]]]:
+        """`_items_of` of all at once; nothing when any of their items is not there (any more, or yet)."""
         view = self._catalogue.view()
-        rows = view.rows(np.concatenate([ranking.item_keys for ranking in rankings]))
+        rows = view.rows(np.concatenate([one.ranking.item_keys for one in served]))
         if len(view) == 0 or not ((rows >= 0) & view.available[rows]).all():
-            return [None] * len(rankings)
-        items = [view.items[row] for row in rows.tolist()]
-        ends = list(accumulate(len(ranking.item_keys) for ranking in rankings))
-        return [items[end - len(ranking.item_keys) : end] for end, ranking in zip(ends, rankings, strict=True)]
+            return []
+        items = (view.items[row] for row in rows.tolist())
+        return [(one, list(islice(items, len(one.ranking.item_keys)))) for one in served]
 
     async def _items_of(self, served: Served, count: int, deadline: Deadline) -> tuple[Served, list[Item]]:
         """The ranked items, as far as they still exist.

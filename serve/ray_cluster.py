@@ -41,7 +41,7 @@ HAPROXY_WRAPPER = """\
 START_ATTEMPTS = 3
 FREE_PORTS = range(20_000, 32_768)  # below those that Linux gives to whoever wants any, as Ray's processes do
 Build = Callable[[ServerConfig], Application]
-MAX_MESSAGE_BYTES = 64 * 2**20  # between deployments; Ray's own 4 MiB is less than the API admits
+MAX_MESSAGE_BYTES = 2**30  # between deployments; Ray's own 4 MiB is less than the API admits
 
 
 def free_port() -> int:

@@ -52,9 +52,8 @@ class RankingRequest(Body):
     """
 
     user_id: Id | None = None  # may be left out only with a history
-    history: list[HistoryEvent] = Field(
-        default_factory=list
-    )  # with one, nothing of the request is stored: no impressions, no next page
+    # With a history nothing of the request is stored: no impressions, no next page.
+    history: list[HistoryEvent] = Field(default_factory=list)
     booster: list[Booster] = Field(default_factory=list)
     include: list[Include] = Field(default_factory=list)
     timeout_ms: int | None = Field(None, ge=1)

@@ -62,7 +62,7 @@ def inference_server(
         for name, model in models.items()
     }
     own = read_user_models(config.models_url)
-    entries |= {name: UserEntry(own[name], host, own[name].instances + 1) for name, host in hosts.items()}
+    entries |= {name: UserEntry(own[name], host, own[name].instances) for name, host in hosts.items()}
     server = InferenceServer("attune", version, entries, config.limits.max_timeout_ms / 1000)
     known = {name: entry.config for name, entry in entries.items()}
     for name, ensemble in own.items():

@@ -56,10 +56,11 @@ class DynamicBatcher(BatchRunner[_Waiting]):
         settings: DynamicBatching | None,
         statistics: ModelStatistics,
         max_in_flight: int = 1,
+        instances: int = 1,
         max_queue_size: int = 1024,
     ) -> None:
         """`settings` None: each request is a batch of its own. `max_batch_size` 0: and has no rows to be cut."""
-        super().__init__(max_in_flight)
+        super().__init__(max_in_flight, instances)
         self._execute = execute
         self._batched = max_batch_size > 0
         self._max_rows = max_batch_size if settings is not None else 1

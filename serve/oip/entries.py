@@ -117,10 +117,10 @@ class UserEntry:
 
     lengths = NO_LENGTHS
 
-    def __init__(self, config: ModelConfig, host: Host, in_flight: int) -> None:
+    def __init__(self, config: ModelConfig, host: Host, instances: int) -> None:
         self.config = config
         self._host = host
-        self._in_flight = in_flight
+        self._instances = instances
         self._versions: tuple[VersionState, ...] = ()
         self._batchers: dict[str, DynamicBatcher] = {}
         self._follower: asyncio.Task[None] | None = None
@@ -181,7 +181,8 @@ class UserEntry:
 
         statistics = ModelStatistics(self.config.name, counted)
         size, batching = self.config.max_batch_size, self.config.dynamic_batching
-        return DynamicBatcher(execute, size, batching, statistics, self._in_flight)
+        slots = self._instances + 1  # the next batch is there when one ends
+        return DynamicBatcher(execute, size, batching, statistics, slots, self._instances)
 
     async def _refresh(self) -> None:
         asked = time.monotonic()

@@ -10,7 +10,6 @@ from typing import Any
 
 from serve import metrics
 
-PARTS = metrics.COMPUTE_PARTS
 MIN_DRAIN_S, MAX_DRAIN_S = 0.05, 30.0
 
 
@@ -52,10 +51,8 @@ class ModelStatistics:
 
     def executed(self, batch: Execution, version: str = "") -> None:
         """Durations count once for each request of a batch, as Triton counts them."""
-        counters, requests = (
-            metrics.model_counters(self._labels[0], version or self._labels[1], batch.rows),
-            batch.requests,
-        )
+        model, counted = self._labels
+        counters, requests = metrics.model_counters(model, version or counted, batch.rows), batch.requests
         counters.success.inc(requests)
         counters.rows.inc(batch.rows)
         counters.executions.inc()
@@ -128,7 +125,7 @@ def as_json(model: str, version: str, found: Totals) -> dict[str, Any]:
             "success": lasting("request"),
             "fail": {"count": found.number("nv_inference_request_failure"), "ns": 0},
             "queue": lasting("queue"),
-            **{part: lasting(part) for part in PARTS},
+            **{part: lasting(part) for part in metrics.COMPUTE_PARTS},
             "cache_hit": {"count": 0, "ns": 0},
             "cache_miss": {"count": 0, "ns": 0},
         },
@@ -142,6 +139,6 @@ def _batches(rows: int, numbers: dict[str, float]) -> dict[str, Any]:
         "batch_size": rows,
         **{
             part: {"count": count, "ns": round(1000 * numbers.get(f"attune_inference_batch_{part}_us", 0.0))}
-            for part in PARTS
+            for part in metrics.COMPUTE_PARTS
         },
     }

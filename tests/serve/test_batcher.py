@@ -109,6 +109,7 @@ async def test_a_free_slot_beside_a_busy_one_waits_for_its_share_of_the_callers_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("serve.batcher.PATIENCE", 1e6)
+    monkeypatch.setattr("serve.batcher.MOST_PATIENCE_S", 1e6)
     stage = Stage()
     batcher: Batcher[int, int] = Batcher(stage, max_batch_size=64, max_in_flight=2)
     tasks = [asyncio.create_task(batcher.submit(item)) for item in range(40)]
@@ -123,6 +124,21 @@ async def test_a_free_slot_beside_a_busy_one_waits_for_its_share_of_the_callers_
     tasks.append(asyncio.create_task(batcher.submit(19)))
     await turn()
     assert [len(batch) for batch in stage.batches] == [20, 20, 20]
+    for _ in range(2):
+        stage.gate.release()
+    await asyncio.gather(*tasks)
+
+
+async def test_an_idle_instance_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve.batcher.PATIENCE", 1e6)
+    monkeypatch.setattr("serve.batcher.MOST_PATIENCE_S", 1e6)
+    stage = Stage()
+    batcher: Batcher[int, int] = Batcher(stage, max_batch_size=64, max_in_flight=3, instances=2)
+    tasks = [asyncio.create_task(batcher.submit(item)) for item in range(8)]
+    await turn()
+    tasks.append(asyncio.create_task(batcher.submit(8)))
+    await turn()
+    assert [len(batch) for batch in stage.batches] == [8, 1]
     for _ in range(2):
         stage.gate.release()
     await asyncio.gather(*tasks)

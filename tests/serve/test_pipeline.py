@@ -210,3 +210,44 @@ async def test_each_query_of_a_batch_draws_with_its_own_seed(exploring: Any, hom
     first, second, third = await pipeline._ranker.rank_batch(queries)
     np.testing.assert_array_equal(first.item_keys, third.item_keys)
     assert (first.item_keys != second.item_keys).any()
+
+
+async def test_a_batch_without_texts_shows_and_logs_what_requests_of_their_own_do(
+    exploring: Any, home: Any, user: str
+) -> None:
+    pipeline = exploring.ingress._api.pipeline
+    asked = [RecommendationRequest(user_id=user, count=count) for count in (6, 3)]
+    for one, request in zip(await pipeline.choose_all(asked), asked, strict=True):
+        page = [(item.item_id, float(p)) for item, p in zip(one.items, one.served.ranking.propensity, strict=False)]
+        assert len(page) == request.count
+        assert await logged_of(home, one.reply_id, request.count) == page
+        query = {"count": 4, "after": request.count}
+        following = await exploring.client.get(f"/v1/recommendations/{one.reply_id}/next", params=query)
+        keys = one.served.ranking.item_keys[request.count : request.count + 4]
+        view = pipeline._catalogue.view()
+        assert ids(following.json()) == [view.ids[row] for row in view.rows(keys)]
+
+
+async def test_a_batch_whose_items_are_not_all_there_leaves_them_out(
+    server: Any, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pipeline, asked = server.ingress._api.pipeline, [RecommendationRequest(user_id=user, count=5)] * 2
+    (known, _) = await pipeline.choose_all(asked)
+    view = pipeline._catalogue.view()
+    available = view.available.copy()
+    available[view.row_of_id(known.items[1].item_id)] = False
+    monkeypatch.setattr(pipeline._catalogue, "_view", replace(view, available=available))
+    for one in await pipeline.choose_all(asked):
+        assert [item.item_id for item in one.items][:4] == [known.items[place].item_id for place in (0, 2, 3, 4)]
+
+
+async def test_a_batch_whose_stage_fails_is_answered_by_popularity(
+    server: Any, user: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(tensors: Any) -> Any:
+        raise OverflowError
+
+    pipeline = server.ingress._api.pipeline
+    monkeypatch.setitem(pipeline._ranker._stages, "retriever", broken)
+    for one in await pipeline.choose_all([RecommendationRequest(user_id=user, count=5)] * 2):
+        assert (one.served.tier, one.served.degraded, len(one.items)) == ("popular", ("retriever",), 5)
