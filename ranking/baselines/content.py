@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import scipy.sparse
@@ -11,7 +12,7 @@ from interest.batch import Floats
 from ranking.baselines.base import REQUESTS_AT_ONCE, LastFit, Settings, grid, optional
 from ranking.baselines.data import Requests, World, history_matrix
 
-ItemVectors = scipy.sparse.csr_matrix | Floats  # float32 [items, D], unit rows or zeros
+ItemVectors: TypeAlias = scipy.sparse.csr_matrix | Floats  # float32 [items, D], unit rows or zeros
 
 CHARACTERS = (3, 5)  # lengths of the character n-grams
 WORD = r"(?u)\b\w+\b"  # one-letter words too: "T LIGHT HOLDER"

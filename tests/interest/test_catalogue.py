@@ -1,6 +1,7 @@
 """The catalogue in memory: rows that never move, views that never change, facets sorted within a row."""
 
 import numpy as np
+import pytest
 
 from interest.catalogue import Catalogue, content_vector
 from interest.events import Facet
@@ -23,6 +24,7 @@ def filled() -> Catalogue:
     return catalogue
 
 
+@pytest.mark.thorough
 def test_columns_hold_what_the_items_say() -> None:
     view = filled().view()
     assert len(view) == 2

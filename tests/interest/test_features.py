@@ -87,6 +87,7 @@ def test_only_the_most_frequent_words_of_a_long_text_count() -> None:
     assert len(names) == 8
 
 
+@pytest.mark.thorough
 def test_chinese_is_loaded_quietly_and_only_when_it_is_met() -> None:
     code = (
         "import sys; from interest.features import keywords;"

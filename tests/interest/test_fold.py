@@ -59,6 +59,7 @@ def assert_same(left: InterestProfile, right: InterestProfile) -> None:
         assert right.keywords[keyword] == pytest.approx((decayed, last_at), rel=1e-6)
 
 
+@pytest.mark.thorough
 @given(log=logs, data=st.data())
 @settings(deadline=None)
 def test_any_order_and_any_split_give_the_profile_of_the_sorted_log(log: list[FoldRecord], data: st.DataObject) -> None:
@@ -71,6 +72,7 @@ def test_any_order_and_any_split_give_the_profile_of_the_sorted_log(log: list[Fo
     assert_same(profile, expected)
 
 
+@pytest.mark.thorough
 @given(log=logs)
 @settings(deadline=None)
 def test_a_profile_survives_its_bytes(log: list[FoldRecord]) -> None:
@@ -80,6 +82,7 @@ def test_a_profile_survives_its_bytes(log: list[FoldRecord]) -> None:
     assert encode(again) == encode(profile)
 
 
+@pytest.mark.thorough
 @given(log=st.lists(events, min_size=1, max_size=15))
 @settings(deadline=None)
 def test_the_decayed_sums_are_what_the_formula_says(log: list[FoldEvent]) -> None:
@@ -91,6 +94,7 @@ def test_the_decayed_sums_are_what_the_formula_says(log: list[FoldEvent]) -> Non
             assert rows.decayed[row, column] == pytest.approx(expected, rel=1e-9)
 
 
+@pytest.mark.thorough
 @given(told=edits)
 @settings(deadline=None)
 def test_declared_interests_are_those_of_the_edits_played_back_in_order(told: list[InterestEdit]) -> None:

@@ -1,11 +1,13 @@
 """Bootstrap intervals against the normal approximation and against a slow resampling by index."""
 
 import numpy as np
+import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from ranking.bootstrap import mean_intervals
 
 
+@pytest.mark.thorough
 def test_the_interval_is_that_of_the_normal_approximation_for_many_users() -> None:
     values = np.random.default_rng(1).normal(0.3, 1.0, (2_000, 1))
     found = mean_intervals(values, np.random.default_rng(2))

@@ -14,6 +14,8 @@ from interest.store.protocol import ItemChange
 from ranking.calibration import SMOOTHING, CategoryTable, Mixes, divergence, item_categories, no_mixes, user_mixes
 from ranking.diversity import ScoreOrder, diversify
 
+pytestmark = pytest.mark.thorough
+
 NOW = 1_700_000_000.0
 GENRES = [("drama",), ("drama", "war"), (), ("comedy",), ("war",)]
 
@@ -97,7 +99,6 @@ def calibrated(view_keys: Longs, mixes: Mixes, wish: float) -> Longs:
     return diversify(ranked, view_keys, zeros, np.array([3]), np.zeros(1), np.array([wish]), mixes)[:3]
 
 
-@pytest.mark.thorough
 def test_a_calibrated_list_comes_nearer_to_the_mix_as_the_wish_grows(catalogue: Catalogue) -> None:
     view = catalogue.view()
     acts = [[(3, EventType.LIKE, 0.0), (3, EventType.LIKE, 0.0), (4, EventType.LIKE, 0.0)]]

@@ -67,6 +67,7 @@ def require_same_bits(found: Doubles, expected: Doubles) -> None:
     assert_array_equal(found.view(np.int64), expected.view(np.int64))
 
 
+@pytest.mark.thorough
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(first=kinds, second=kinds, rows=st.integers(1, 3 * BLOCK), seed=st.integers(0, 2**32 - 1))
 def test_scores_have_the_bits_of_lightgbm(first: dict[str, Any], second: dict[str, Any], rows: int, seed: int) -> None:
@@ -90,6 +91,7 @@ def test_the_property_covers_every_kind_of_missing_value_and_trees_of_several_wo
     assert Missing.NOTHING in {missing for missing, _ in seen}
 
 
+@pytest.mark.thorough
 def test_labels_that_teach_nothing_make_trees_of_one_leaf() -> None:
     values = some_values(np.random.default_rng(3), 100)
     data = lightgbm.Dataset(values, np.zeros(100), group=[50, 50])

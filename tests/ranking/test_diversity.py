@@ -10,6 +10,8 @@ from ranking.diversity import POOL, ScoreOrder, compile_ahead, diversify
 from ranking.diversity_kernel import greedy_batch
 from ranking.list_metrics import intra_list_diversity
 
+pytestmark = pytest.mark.thorough
+
 ITEMS, CATEGORIES = 300, 6
 
 

@@ -133,6 +133,7 @@ def test_an_invoice_on_the_edge_of_a_window_is_not_in_the_model_of_the_requests_
     assert not np.isnan(others[:, FEATURES.index("source_together")]).all()
 
 
+@pytest.mark.thorough
 def test_a_held_out_session_and_what_its_user_did_later_is_not_in_the_model_of_its_request(
     make: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,6 +15,8 @@ from ranking.calibration import CategoryTable
 from ranking.lists import Arranged, arrange, score_order
 from ranking.sources import SCORES
 
+pytestmark = pytest.mark.thorough
+
 USERS, EACH = 6, 40
 DRAWS = 4_000
 

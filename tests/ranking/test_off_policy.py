@@ -59,6 +59,7 @@ def test_every_estimate_finds_the_true_value_within_its_interval(simulated: tupl
     assert found.warnings == ()
 
 
+@pytest.mark.thorough
 def test_intervals_hold_the_true_value_about_as_often_as_they_say() -> None:
     rng = np.random.default_rng(3)
     held, rounds, rate = 0, 200, 0.3

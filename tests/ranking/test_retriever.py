@@ -142,6 +142,7 @@ def eligible(
     return {key for key in keys if dear or (item(key).price or 0) < 1} - refused - seen - exclude
 
 
+@pytest.mark.thorough
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_everyone_gets_the_smaller_of_what_they_want_and_what_is_eligible(data: st.DataObject) -> None:

@@ -14,6 +14,8 @@ from interest.items import DOMAINS, LANGUAGES
 from ranking.synthetic import DEFAULT_END, World, make_world, write_world
 from ranking.synthetic_items import category_topics
 
+pytestmark = pytest.mark.thorough
+
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
 
 

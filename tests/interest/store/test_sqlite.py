@@ -77,6 +77,7 @@ def test_two_writers_take_turns_and_never_give_a_number_twice(path: Path, writer
     other.close()
 
 
+@pytest.mark.thorough
 def test_one_reader_serves_many_threads_while_the_writer_writes(path: Path, writer: SqlWriter) -> None:
     reader = open_reader(f"sqlite:///{path}")
     stop, seen, torn = threading.Event(), [0] * 4, []

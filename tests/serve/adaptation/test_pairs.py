@@ -112,6 +112,7 @@ def test_each_text_is_matched_once_at_most_and_equal_texts_are_none(writer: SqlW
     assert len(export_pairs(reader, NOON).pairs) == 2
 
 
+@pytest.mark.thorough
 def test_acts_that_have_nothing_to_do_with_the_words_choose_rare_and_common_ones_alike(
     writer: SqlWriter, reader: SqlReader
 ) -> None:

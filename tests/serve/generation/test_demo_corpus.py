@@ -3,9 +3,12 @@
 from collections import Counter
 
 import numpy as np
+import pytest
 
 from serve.generation.demo_corpus import copy_text, random_row, random_task, random_title
 from serve.generation.prompt import cjk_count, clean_title, facts_of
+
+pytestmark = pytest.mark.thorough
 
 
 def test_the_same_seed_gives_the_same_rows() -> None:
