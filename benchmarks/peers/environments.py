@@ -31,7 +31,8 @@ class Peer:
 TRITON = Peer("triton", ("nvidia-pytriton==0.7.0", "numpy==1.26.4"), with_dependencies=False)
 LITSERVE = Peer("litserve", ("litserve==0.2.19", "numpy==2.4.6"))
 MLSERVER = Peer("mlserver", ("mlserver==1.7.1",))
-PEERS = (TRITON, LITSERVE, MLSERVER)
+KSERVE = Peer("kserve", ("kserve==0.21.0",))
+PEERS = (TRITON, LITSERVE, MLSERVER, KSERVE)
 
 
 class PeerMissing(Exception):

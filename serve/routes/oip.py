@@ -43,11 +43,11 @@ def oip_router(api: Api) -> APIRouter:
 
     @router.get("/health/live")
     async def live() -> Response:
-        return Response()
+        return _json({"live": True})
 
     @router.get("/health/ready")
     async def ready() -> Response:
-        return Response(status_code=200 if api.readiness.ready else 400)
+        return _json({"ready": api.readiness.ready}, 200 if api.readiness.ready else 400)
 
     @router.get("/models/stats")
     async def all_statistics() -> Response:
@@ -125,8 +125,8 @@ def oip_router(api: Api) -> APIRouter:
     return router
 
 
-def _json(content: object) -> Response:
-    return Response(orjson.dumps(content), media_type="application/json")
+def _json(content: object, status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")
 
 
 def _object(body: bytes) -> dict[str, Any]:

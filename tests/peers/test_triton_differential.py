@@ -1,6 +1,6 @@
 """The same requests to real Triton and to Attune: same status, same form of an error, same payload, or a reason.
 
-make test-triton
+make test-peers
 """
 
 from collections import Counter
@@ -22,7 +22,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(600),
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.skipif(not installed(TRITON), reason=f"no real Triton in {ROOT}: `make test-triton` installs it"),
+    pytest.mark.skipif(not installed(TRITON), reason=f"no real Triton in {ROOT}: `make test-peers` installs it"),
 ]
 HTTP_CASES = (*valid_cases(), *wrong_cases())
 CASES: Sequence[Case | GrpcCase] = (*HTTP_CASES, *grpc_cases())

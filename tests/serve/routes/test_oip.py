@@ -52,7 +52,9 @@ async def test_the_server_says_what_it_is_and_what_it_serves(server: Any) -> Non
     about = (await server.client.get("/v2")).json()
     assert about["name"] == "attune"
     assert {"binary_tensor_data", "classification", "statistics"} <= set(about["extensions"])
-    assert (await server.client.get("/v2/health/live")).status_code == 200
+    assert (await server.client.get("/v2/health/live")).json() == {"live": True}
+    ready = await server.client.get("/v2/health/ready")
+    assert ready.json() == {"ready": ready.status_code == 200}
     index = (await server.client.post("/v2/repository/index", json={})).json()
     assert [one["name"] for one in index] == list(STAGES)
     assert {one["state"] for one in index} == {"READY"}
