@@ -71,7 +71,7 @@ class DynamicBatcher(BatchRunner[_Waiting]):
 
     @property
     def waiting(self) -> int:
-        return sum(_alive(queue) for queue in self._levels.values())
+        return sum(map(len, self._levels.values()))
 
     async def submit(self, tensors: Tensors, rows: int, priority: int = 0, timeout_us: int = 0) -> Answer:
         """The outputs of these rows, and the version that gave them.
@@ -84,7 +84,7 @@ class DynamicBatcher(BatchRunner[_Waiting]):
         policy = self._settings.priority_queue_policy.get(level, self._settings.default_queue_policy)
         queue = self._levels.setdefault(level, deque())
         bound = policy.max_queue_size or self._max_queue_size
-        if _alive(queue) >= bound:
+        if len(queue) >= bound:
             self._statistics.failed(Failure.REJECTED)
             raise QueueFull("Exceeds maximum queue size", self._statistics.drain_s(bound))
         loop = asyncio.get_running_loop()
@@ -97,6 +97,7 @@ class DynamicBatcher(BatchRunner[_Waiting]):
                 return await one.future
             except asyncio.CancelledError:
                 self._statistics.failed(Failure.CANCELED)
+                self._leave(one)
                 if one.task is not None and one.batch is not None and all(other.future.done() for other in one.batch):
                     one.task.cancel()
                 raise
@@ -110,6 +111,11 @@ class DynamicBatcher(BatchRunner[_Waiting]):
             while queue:
                 queue.popleft().future.cancel()
         await self._ended()
+
+    def _leave(self, one: _Waiting) -> None:
+        queue = self._levels[one.level]
+        if one.batch is None and one in queue:
+            queue.remove(one)
 
     def _level(self, priority: int) -> int:
         """Priorities beyond the model's levels count as its default, as Triton has it."""
@@ -128,7 +134,7 @@ class DynamicBatcher(BatchRunner[_Waiting]):
         if policy.timeout_action == "DELAY":
             one.late = True
             return
-        self._levels[one.level].remove(one)
+        self._leave(one)
         self._statistics.failed(Failure.REJECTED)
         one.future.set_exception(QueueFull("Request timeout expired", self._statistics.drain_s(1)))
 
@@ -189,12 +195,8 @@ class DynamicBatcher(BatchRunner[_Waiting]):
 
 def _filled(waiting: Sequence[_Waiting], rows: int) -> list[_Waiting]:
     """The first of these that together have at most so many rows."""
-    batch: list[_Waiting] = []
-    for one in waiting:
-        if _rows(batch) + one.rows > rows and batch:
-            break
-        batch.append(one)
-    return batch
+    ends = accumulate(one.rows for one in waiting)
+    return [one for place, (one, end) in enumerate(zip(waiting, ends, strict=True)) if end <= rows or place == 0]
 
 
 def _cut(answer: Answer, rows: Sequence[int]) -> list[Answer]:
@@ -211,10 +213,6 @@ def _cut(answer: Answer, rows: Sequence[int]) -> list[Answer]:
 
 def _rows(batch: Sequence[_Waiting]) -> int:
     return sum(one.rows for one in batch)
-
-
-def _alive(queue: deque[_Waiting]) -> int:
-    return sum(not one.future.done() for one in queue)
 
 
 def _signature(tensors: Tensors) -> Signature:
