@@ -12,7 +12,7 @@ import numpy as np
 from interest.batch import Floats
 from serve.generation.generator import GeneratedText
 from serve.generation.grounding import mentions
-from serve.generation.prompt import QUOTES, GenerationTask, clean_name, facts_of
+from serve.generation.prompt import QUOTES, GenerationTask, clean_name, facts_of, spelling_key
 
 SIMILARITY, COVERAGE, GROUNDED = 0.4, 0.4, 0.2  # weights of the parts in the whole
 SHARED, LACKED = 0.6, 0.2  # what naming an interest of weight 1 covers, by whether the item has it
@@ -40,11 +40,11 @@ def spoken(text: str, task: GenerationTask) -> str:
 def coverage(text: str, task: GenerationTask) -> float:
     """1 - product of (1 - share x weight) over the interests named beside the title: each further one adds less."""
     facts, said = facts_of(task), spoken(text, task)
-    weights = {clean_name(name).casefold(): min(weight, 1.0) for name, weight in reversed(task.interests)}
+    weights = {spelling_key(clean_name(name)): min(weight, 1.0) for name, weight in reversed(task.interests)}
     left = 1.0
     for name, share in chain(((name, SHARED) for name in facts.matches), ((name, LACKED) for name in facts.likes)):
         if mentions(said, name.casefold()):
-            left *= 1.0 - share * weights[name.casefold()]
+            left *= 1.0 - share * weights[spelling_key(name)]
     return 1.0 - left
 
 

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from interest.items import DOMAINS
@@ -26,6 +27,7 @@ MAX_INTERESTS = 8  # the heaviest, which matches are looked for among: of more o
 STYLES = 5040  # a multiple of every length that a list of sentences may well have
 
 _LOOSE_QUOTES = re.compile(r"[\"“”„‟«»「」『』《》〈〉＂]+")
+_PART = re.compile(r"[^\W\d_]+|\d+")
 _CJK = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 
 
@@ -59,19 +61,27 @@ class Facts:
     title: str
     categories: tuple[str, ...]
     tags: tuple[str, ...]
-    matches: tuple[str, ...]  # interests that the item has, in the item's spelling
+    matches: tuple[str, ...]  # interests that the item has, in the item's spelling, all of them among the two above
     likes: tuple[str, ...]  # interests that the item has not
     style: int  # 0 to STYLES - 1: which plan is the first, fixed by title and interests
 
 
 def facts_of(task: GenerationTask) -> Facts:
-    """Clean every word of the task and split the interests into matches and others."""
-    categories = _facets(task.item.categories, MAX_CATEGORIES)
-    tags = tuple(tag for tag in _facets(task.item.tags, MAX_TAGS + len(categories)) if tag not in categories)[:MAX_TAGS]
-    spelling = {name.casefold(): name for name in (*tags, *categories)}
-    liked = _facets([name for name, weight in task.interests if weight > 0], MAX_INTERESTS)
-    matches = tuple(spelling[name.casefold()] for name in liked if name.casefold() in spelling)[:MAX_MATCHES]
-    likes = tuple(name for name in liked if name.casefold() not in spelling)[:MAX_LIKES]
+    """Clean every word of the task and split the interests into matches and others.
+
+    Facets of the item that match are told before others. None of those told resembles another one: a shelf of
+    `fiction`, `adult-fiction` and `fiction-to-read` says one thing, and a reader of `fantasy-fiction` is not told that
+    a book of `fantasy` is something else.
+    """
+    categories = _facets(task.item.categories)
+    tags = tuple(name for name in _facets(task.item.tags) if name not in categories)
+    spelling = {spelling_key(name): name for name in (*tags, *categories)}
+    liked = _facets([name for name, weight in task.interests if weight > 0])[:MAX_INTERESTS]
+    borne = dict.fromkeys(spelling[spelling_key(name)] for name in liked if spelling_key(name) in spelling)
+    matches = _distinct(list(borne), MAX_MATCHES)
+    categories = _chosen(categories, matches, MAX_CATEGORIES, ())
+    tags = _chosen(tags, matches, MAX_TAGS, categories)
+    likes = _distinct([name for name in liked if spelling_key(name) not in spelling], MAX_LIKES, (*categories, *tags))
     title = clean_title(task.item.title)
     return Facts(title, categories, tags, matches, likes, _style(title, liked[: MAX_MATCHES + MAX_LIKES]))
 
@@ -142,10 +152,17 @@ def clean_title(title: str) -> str:
     return (head.rsplit(" ", 1)[0] if " " in head[MAX_TITLE_CHARS // 2 :] else head).rstrip()
 
 
+@lru_cache(maxsize=8192)
 def clean_name(name: str) -> str:
     """A category, tag, interest or domain on one line and without commas; "" for one that must not be told."""
     text = " ".join(_one_line(_LOOSE_QUOTES.sub("'", name)).replace(",", " ").split())
     return text if len(text) <= MAX_FACET_CHARS and is_plain_name(text) else ""
+
+
+@lru_cache(maxsize=8192)
+def spelling_key(name: str) -> str:
+    """Letters and digits of a name, case-folded: alike for `Sci-Fi` and `scifi`."""
+    return "".join(_PART.findall(name.casefold())) or name
 
 
 def starts_cjk(text: str) -> bool:
@@ -162,12 +179,44 @@ def _one_line(text: str) -> str:
     return " ".join(visible(text).split())
 
 
-def _facets(names: Sequence[str], limit: int) -> tuple[str, ...]:
+def _facets(names: Sequence[str]) -> tuple[str, ...]:
     cleaned: dict[str, str] = {}
     for name in names:
         if text := clean_name(name):
             cleaned.setdefault(text.casefold(), text)
-    return tuple(cleaned.values())[:limit]
+    return tuple(cleaned.values())
+
+
+def _chosen(facets: Sequence[str], matches: Sequence[str], limit: int, told: Sequence[str]) -> tuple[str, ...]:
+    """At most `limit` of the facets, in their order: those that match, then the first that resemble none."""
+    wanted = [name for name in matches if name in facets]
+    kept = _distinct([*wanted, *(name for name in facets if name not in wanted)], limit, (*told, *matches))
+    return tuple(name for name in facets if name in kept)
+
+
+def _distinct(names: Sequence[str], limit: int, told: Sequence[str] = ()) -> tuple[str, ...]:
+    """The first `limit` names that resemble neither each other nor any of `told` but themselves."""
+    kept: list[str] = []
+    for name in names:
+        if len(kept) == limit:
+            break
+        if not any(_resemble(name, other) for other in (*kept, *told) if other != name):
+            kept.append(name)
+    return tuple(kept)
+
+
+def _resemble(name: str, other: str) -> bool:
+    """Whether two facets share a part, or one begins with the other or holds it, as Chinese words do."""
+    if _parts(name) & _parts(other):
+        return True
+    shorter, longer = sorted((spelling_key(name), spelling_key(other)), key=len)
+    return longer.startswith(shorter) or (starts_cjk(shorter) and shorter in longer)
+
+
+@lru_cache(maxsize=8192)
+def _parts(name: str) -> frozenset[str]:
+    """Words and numbers of a name, case-folded and without the s of a plural or a genitive."""
+    return frozenset(part.removesuffix("s") for part in _PART.findall(name.casefold()) if part != "s")
 
 
 def _listed(names: tuple[str, ...]) -> str:

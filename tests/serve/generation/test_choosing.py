@@ -32,6 +32,11 @@ def test_naming_an_interest_covers_it_and_each_further_one_adds_less(words: str,
     assert coverage(words, TASK) == pytest.approx(covered)
 
 
+def test_an_interest_counts_with_its_weight_however_the_item_spells_it() -> None:
+    film = replace(FILM, tags=("Sci-Fi",))
+    assert coverage(f"{TITLE} is Sci-Fi.", replace(TASK, item=film, interests=(("scifi", 0.5),))) == pytest.approx(0.3)
+
+
 def test_the_title_earns_nothing() -> None:
     assert spoken(f"We like {TITLE} a lot.", TASK) == "We like a lot."
     chinese = replace(TASK, language="zh")

@@ -62,15 +62,53 @@ def test_matches_are_spelt_as_the_item_spells_them_and_keep_the_users_order() ->
 
 
 def test_a_match_is_looked_for_among_the_heaviest_interests_beyond_those_that_would_be_told() -> None:
-    others = tuple((f"other {number}", 0.9) for number in range(6))
+    others = tuple((name, 0.9) for name in ("chess", "tennis", "opera", "sailing", "knitting", "poker"))
     facts = facts_of(dataclasses.replace(TASK, interests=(*others, ("retro", 0.5))))
-    assert (facts.matches, facts.likes) == (("retro",), ("other 0", "other 1"))
+    assert (facts.matches, facts.likes) == (("retro",), ("chess", "tennis"))
     assert (
         facts_of(
             dataclasses.replace(TASK, interests=(*others, *others[:2], ("x", 0.6), ("y", 0.6), ("retro", 0.5)))
         ).matches
         == ()
     )
+
+
+@pytest.mark.parametrize(
+    ("tags", "told"),
+    [
+        (("fiction", "adult-fiction", "fiction-to-read", "classics"), ("fiction", "classics")),
+        (("children", "children-s", "childrens-books", "magic"), ("children", "magic")),
+        (("sci-fi", "scifi", "space"), ("sci-fi", "space")),
+        (("memoir", "memoirs", "war"), ("memoir", "war")),
+        (("18th-century", "19th-century", "sea"), ("18th-century", "sea")),
+        (("武侠", "武侠小说", "历史"), ("武侠", "历史")),
+        (("tag-1", "2-tag", "x"), ("tag-1", "x")),
+        (("art", "martial-arts"), ("art",)),
+        (("war", "software"), ("war", "software")),
+    ],
+)
+def test_of_facets_that_resemble_each_other_the_first_is_told(tags: tuple[str, ...], told: tuple[str, ...]) -> None:
+    assert facts_of(GenerationTask(item=ItemFacts(title="x", tags=tags))).tags == told
+
+
+def test_what_a_reader_likes_is_told_before_an_items_other_tags() -> None:
+    item = ItemFacts(title="x", categories=("books",), tags=("adult", "british", "classics", "crime", "gothic", "sea"))
+    facts = facts_of(GenerationTask(item=item, interests=(("sea", 0.9), ("Gothic", 0.5))))
+    assert (facts.tags, facts.matches) == (("adult", "gothic", "sea"), ("sea", "gothic"))
+
+
+def test_an_interest_spelt_another_way_is_a_match_and_told_once() -> None:
+    item = ItemFacts(title="x", tags=("non-fiction", "sea"))
+    facts = facts_of(GenerationTask(item=item, interests=(("nonfiction", 0.9), ("Non Fiction", 0.5))))
+    assert (facts.matches, facts.likes) == (("non-fiction",), ())
+
+
+def test_nobody_is_told_that_an_item_is_unlike_what_it_resembles() -> None:
+    item = ItemFacts(title="x", tags=("fantasy", "magic"))
+    facts = facts_of(
+        GenerationTask(item=item, interests=(("fantasy-fiction", 0.9), ("jazz", 0.5), ("jazz-music", 0.4)))
+    )
+    assert (facts.matches, facts.likes) == ((), ("jazz",))
 
 
 def test_a_muted_interest_is_not_named() -> None:
