@@ -31,6 +31,12 @@ def collect_seldom() -> None:
     gc.set_threshold(ALLOCATIONS_A_COLLECTION)
 
 
+def keep_loaded() -> None:
+    """What is loaded by now stays for good: the collector need not look at it again."""
+    gc.collect()
+    gc.freeze()
+
+
 class StageReplica:
     """One replica of one stage: a `Model` behind a Ray actor."""
 
@@ -38,6 +44,7 @@ class StageReplica:
         collect_seldom()
         self._model = make_model(stage, config)
         await self._model.load()
+        keep_loaded()
 
     async def infer(self, tensors: Tensors) -> Tensors:
         return await self._model.infer(tensors)
@@ -62,6 +69,7 @@ class ModelReplica:
         collect_seldom()
         self._host = ModelHost(url, name)
         await self._host.start()
+        keep_loaded()
 
     async def infer(self, version: str, tensors: Tensors) -> Answer:
         return await self._host.infer(version, tensors)
@@ -98,6 +106,7 @@ class IngressReplica(GrpcCalls):
         hosts = {name.removeprefix(MODEL_PREFIX): HostHandle(name, handle) for name, handle in own.items()}
         self._ingress = Ingress(config, stages, streaming_of("generator", handles["generator"]), hosts)
         await self._ingress.start()
+        keep_loaded()
         self.grpc_service = self._ingress.grpc_service()
 
     def __serve_build_asgi_app__(self) -> "ASGIApp":

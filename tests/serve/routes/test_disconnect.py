@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from serve.routes.disconnect import CancelOnDisconnect
+from serve.routes.disconnect import AFTER_S, CancelOnDisconnect
 
 SCOPE = {"type": "http"}
 ANSWER = {"type": "http.response.body", "body": b"answer"}
@@ -102,3 +102,33 @@ async def test_an_error_of_the_application_is_raised_as_it_is() -> None:
     client = Client()
     with pytest.raises(ZeroDivisionError):
         await CancelOnDisconnect(application)(SCOPE, client.receive, client.send)
+
+
+async def test_callers_who_come_one_after_the_other_are_all_watched_and_an_answered_one_is_not() -> None:
+    quick, first, second = Client(), Client(), Client()
+    asked = 0
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        if scope["path"] == "quick":
+            await send(ANSWER)
+        else:
+            await asyncio.sleep(60)
+
+    async def receive_of_quick() -> Any:
+        nonlocal asked
+        asked += 1
+        return await quick.receive()
+
+    watched = CancelOnDisconnect(application)
+    requests = []
+    for client in (first, second):
+        requests.append(asyncio.create_task(watched({**SCOPE, "path": "slow"}, client.receive, client.send)))
+        await watched({**SCOPE, "path": "quick"}, receive_of_quick, quick.send)
+        await asyncio.sleep(AFTER_S / 2)
+        quick = Client()
+    first.left.set()
+    second.left.set()
+    async with asyncio.timeout(5):
+        await asyncio.gather(*requests)
+    assert asked == 2  # once for each body, never for a disconnect
