@@ -76,7 +76,7 @@ def random_task(rng: np.random.Generator, wanted: Language | None = None) -> Gen
 def random_title(rng: np.random.Generator, language: str) -> str:
     """A title that exists nowhere, some with a stretch said twice, a fact's words or words of the templates inside."""
     title = pick(rng, ENGLISH if language == "en" else CHINESE)(rng)
-    if rng.random() < 0.3:
+    for _ in range(rng.choice(3, p=(0.5, 0.35, 0.15))):
         title = _with_repeats(title, language, rng)
     return _with_fragment(title, language, rng) if rng.random() < 0.2 else title
 

@@ -102,6 +102,8 @@ def book(rng: np.random.Generator) -> str:
         subtitle = phrase(rng, 2, 12 if rng.random() < 0.3 else 7)
         lead = pick(rng, ("", "", "A ", "The ", "How to ", "The Story of ", "A Novel of ", "The True Story of "))
         text = f"{text}{pick(rng, (': ', ': ', ': ', ' - ', ', or ', '; or, ', ' / '))}{lead}{titled(subtitle, rng)}"
+    if rng.random() < 0.06:
+        text = f"{text}, {rng.integers(1000, 2030)}{pick(rng, '-–/')}{rng.integers(1000, 2030)}"
     return f"{text} {_series(text, rng)}" if rng.random() < 0.6 else text
 
 
@@ -110,8 +112,9 @@ def _series(text: str, rng: np.random.Generator) -> str:
     own = text.split(" ")
     start = int(rng.integers(len(own)))
     stretch = " ".join(own[start : start + int(rng.integers(1, 5))]).strip(":;,-/ ") or own[0]
+    other = titled(phrase(rng, 1, 5), rng)
     series = pick(
-        rng, (text.split(":")[0], stretch, name(rng), titled(phrase(rng, 1, 5), rng), titled(phrase(rng, 1, 5), rng))
+        rng, (text.split(":")[0], stretch, f"{stretch} {other}", f"{other} {stretch}", name(rng), other, other)
     )
     place = f"#{rng.integers(1, 30)}{pick(rng, ('', '', '', '', '', '.5', f'-{rng.integers(2, 9)}'))}"
     place = pick(rng, (place, place, place, place, f"Vol. {rng.integers(1, 20)}", f"Book {rng.integers(1, 9)}"))
@@ -121,8 +124,14 @@ def _series(text: str, rng: np.random.Generator) -> str:
         f"{series} {titled(phrase(rng, 1, 3), rng)}",
         f"{titled(phrase(rng, 1, 3), rng)} {series}",
     )
-    again = pick(rng, (place, f"#{rng.integers(1, 60)}"))
-    more = f"; {pick(rng, others)}, {again}" if rng.random() < 0.2 else ""
+    more = ""
+    if rng.random() < 0.25:
+        for _ in range(rng.integers(1, 4)):
+            more += f"; {pick(rng, others)}, {pick(rng, (place, f'#{rng.integers(1, 60)}'))}"
+    elif rng.random() < 0.1:
+        more = "".join(
+            f", {pick(rng, '##-')}{rng.integers(1, 9)}.{rng.integers(1, 9)}" for _ in range(rng.integers(1, 5))
+        )
     return f"({series}{pick(rng, (',', ',', ''))} {place}{more})"
 
 
