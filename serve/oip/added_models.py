@@ -5,9 +5,9 @@ import contextvars
 import logging
 import math
 import time
-from collections import defaultdict
 from collections.abc import Collection, Coroutine, Mapping
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 from interest.errors import AttuneError, InvalidConfig
 from serve.oip.entries import FOLLOW_S, Host, UserEntry, unknown
@@ -82,14 +82,16 @@ class AddedModels:
         self._taken = taken
         self._deployments = deployments
         self._deployed: dict[str, Deployed] = {}
-        self._changing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._changing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # those that somebody holds
         self._asking = asyncio.Lock()
         self._asked_at = -math.inf  # time.monotonic() of the question that was answered last
+        self._follower: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Follow what other ingress replicas load and unload."""
-        self._spawn(self._follow())
+        loop = asyncio.get_running_loop()
+        self._follower = loop.create_task(self._follow(), context=contextvars.Context())
 
     async def refresh(self) -> None:
         """Know what is served at this moment. Callers that come while one is asking wait for its answer."""
@@ -122,13 +124,14 @@ class AddedModels:
         ]
 
     async def close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
+        """Loads and unloads under way come to their end: replicas of one that is cut off would be nobody's."""
+        if self._follower is not None:
+            self._follower.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await asyncio.gather(*(entry.close() for entry in self.entries.values()))
 
     async def _load(self, name: str, override: str) -> None:
-        async with self._changing[name]:
+        async with self._changing.setdefault(name, asyncio.Lock()):
             await self.refresh()
             if name in self.entries:
                 await self.entries[name].load(override)
@@ -146,7 +149,7 @@ class AddedModels:
 
     async def _unload(self, name: str) -> None:
         """Its replicas end when every ingress replica has noticed; until then they say that they serve nothing."""
-        async with self._changing[name]:
+        async with self._changing.setdefault(name, asyncio.Lock()):
             await self.refresh()
             if name not in self.entries:
                 raise unknown(name)

@@ -150,7 +150,7 @@ async def test_an_ingress_replica_that_comes_back_knows_what_was_loaded(
     await reborn.close()
 
 
-async def test_a_load_goes_on_when_its_caller_leaves(
+async def test_a_load_goes_on_when_its_caller_leaves_and_when_its_ingress_replica_ends(
     both: Pair, tmp_path: Path, deployments: LocalDeployments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may_start, asked, start = asyncio.Event(), asyncio.Event(), deployments.start
@@ -162,17 +162,28 @@ async def test_a_load_goes_on_when_its_caller_leaves(
 
     monkeypatch.setattr(deployments, "start", waits)
     write_scaler(tmp_path)
-    leaving = asyncio.create_task(both[0].load("scaler"))
+    ending = new_ingress(deployments)
+    await ending.start()
+    leaving = asyncio.create_task(ending.load("scaler"))
     await asked.wait()
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
+    closing = asyncio.create_task(ending.close())
     may_start.set()
-    await both[0].load("scaler")  # waits for the other
+    await closing
     assert (await answer(both[1]), list(deployments.running)) == (2, ["scaler-1"])
 
 
-async def test_of_two_loads_at_once_one_serves_and_the_other_leaves_nothing(
+async def test_a_load_of_what_is_being_loaded_waits_and_then_finds_it_loaded(
+    both: Pair, tmp_path: Path, deployments: LocalDeployments
+) -> None:
+    write_scaler(tmp_path)
+    await asyncio.gather(*(both[0].load("scaler") for _ in range(3)))
+    assert (await answer(both[1]), list(deployments.running)) == (2, ["scaler-1"])
+
+
+async def test_of_loads_by_two_ingress_replicas_at_once_one_serves_and_the_other_leaves_nothing(
     both: Pair, tmp_path: Path, deployments: LocalDeployments
 ) -> None:
     write_scaler(tmp_path)
