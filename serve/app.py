@@ -29,13 +29,19 @@ def build_app(config: ServerConfig) -> Application:
         )
         for stage in STAGES
     }
-    for name, model in read_user_models(config.models_url).items():
+    own = read_user_models(config.models_url)
+    for name, model in own.items():
         if not model.is_ensemble:
-            options = deployment_options(config.user_models.deployments.get(name, _as_configured(model)))
-            deployed = ray.serve.deployment(ModelReplica, name=f"{MODEL_PREFIX}{name}", **options)
-            handles[f"{MODEL_PREFIX}{name}"] = deployed.bind(config.models_url, name)
+            handles[f"{MODEL_PREFIX}{name}"] = model_deployment(config, model)
     ingress = ray.serve.deployment(INGRESS, name="ingress", **deployment_options(config.deployment("ingress")))
-    return ingress.bind(config, **handles)
+    return ingress.bind(config, own, **handles)
+
+
+def model_deployment(config: ServerConfig, model: ModelConfig) -> Application:
+    """A model of a user's own, of the server's application or one of its own."""
+    options = deployment_options(config.user_models.deployments.get(model.name, _as_configured(model)))
+    deployment = ray.serve.deployment(ModelReplica, name=f"{MODEL_PREFIX}{model.name}", **options)
+    return deployment.bind(config.models_url, model.name)
 
 
 def _as_configured(model: ModelConfig) -> DeploymentConfig:

@@ -1,7 +1,7 @@
 """One thin Ray class for every stage, one for models of a user's own, one for the ingress."""
 
 import gc
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,16 @@ from serve.config import STAGES, ServerConfig
 from serve.model import StreamingModel
 from serve.oip.hosted import HostState, ModelHost
 from serve.oip.message import Answer
+from serve.oip.model_config import ModelConfig
 from serve.ray_calls import HostHandle, by_value, stage_of, streaming_of
 from serve.ray_grpc import GrpcCalls
+from serve.ray_texts import ClusterTexts
 from serve.stages.factory import make_model
 
 if TYPE_CHECKING:
     from serve.routes.app import ASGIApp
 
+NO_MODELS: Mapping[str, ModelConfig] = {}
 MODEL_PREFIX = "model_"  # of the deployments of users' models: their names cannot meet those of the stages
 
 
@@ -69,7 +72,9 @@ class ModelReplica:
 
     async def __init__(self, url: str, name: str) -> None:  # type: ignore[misc]  # Ray awaits it
         collect_seldom()
-        self._host = ModelHost(url, name)
+        about = ray.serve.get_replica_context()
+        kept = ClusterTexts("override")
+        self._host = ModelHost(url, name, kept.text(f"{about.app_name}/{about.deployment}"))
         await self._host.start()
         keep_loaded()
 
@@ -79,8 +84,8 @@ class ModelReplica:
     async def state(self) -> HostState:
         return await self._host.state()
 
-    async def prepare(self) -> None:
-        await self._host.prepare()
+    async def prepare(self, override: str) -> None:
+        await self._host.prepare(override)
 
     async def commit(self) -> None:
         await self._host.commit()
@@ -98,15 +103,22 @@ class ModelReplica:
 class IngressReplica(GrpcCalls):
     """The HTTP and gRPC surface; the other deployments are reached through handles."""
 
-    async def __init__(self, config: ServerConfig, **handles: DeploymentHandle) -> None:  # type: ignore[misc]
+    async def __init__(  # type: ignore[misc]  # Ray awaits it
+        self, config: ServerConfig, configs: Mapping[str, ModelConfig] = NO_MODELS, **handles: DeploymentHandle
+    ) -> None:
+        """`configs`: of the models of the user's own in the repository when the server was deployed."""
         from serve.ingress import Ingress  # the other replicas need none of its imports
+        from serve.oip.assembly import OwnModels
+        from serve.ray_models import ClusterModels
 
         collect_seldom()
         handles = {name: by_value(handle) for name, handle in handles.items()}
         stages = {name: stage_of(name, handles[name]) for name in STAGES}
-        own = {name: handle for name, handle in handles.items() if name not in stages}
-        hosts = {name.removeprefix(MODEL_PREFIX): HostHandle(name, handle) for name, handle in own.items()}
-        self._ingress = Ingress(config, stages, streaming_of("generator", handles["generator"]), hosts)
+        others = {name: handle for name, handle in handles.items() if name not in stages}
+        hosts = {name.removeprefix(MODEL_PREFIX): HostHandle(name, handle) for name, handle in others.items()}
+        own = OwnModels(configs, hosts, ClusterModels(config))
+        streaming = streaming_of("generator", handles["generator"])
+        self._ingress = Ingress(config, stages, streaming, own)
         await self._ingress.start()
         keep_loaded()
         self.grpc_service = self._ingress.grpc_service()

@@ -69,7 +69,8 @@ class GrpcService:
         return service_pb2.RepositoryIndexResponse(models=await self._server.index(asked.ready))
 
     async def repository_load(self, asked: Any) -> Any:
-        await self._server.load(asked.model_name, asked.parameters)
+        given = {name: getattr(value, value.WhichOneof("parameter_choice")) for name, value in asked.parameters.items()}
+        await self._server.load(asked.model_name, given)
         return service_pb2.RepositoryModelLoadResponse()
 
     async def repository_unload(self, asked: Any) -> Any:

@@ -27,9 +27,8 @@ from serve.generations import Generations
 from serve.grpc_service import GrpcService
 from serve.impressions import ImpressionWriter
 from serve.model import Streaming
-from serve.oip.assembly import NO_VERSION, inference_server
+from serve.oip.assembly import NO_VERSION, OwnModels, inference_server
 from serve.oip.counting import counted, counted_streaming
-from serve.oip.entries import Host
 from serve.oip.statistics import ModelStatistics
 from serve.paging import Pages
 from serve.pipeline import Pipeline
@@ -46,7 +45,7 @@ from serve.users import Users
 from serve.writer import ContentWriter
 from serve.writes import Writes
 
-NONE: Mapping[str, Host] = {}
+NO_MODELS = OwnModels()
 WARM_UP_USER = "attune-warm-up"
 WARM_UP_RETRY_S = 0.5
 
@@ -56,14 +55,18 @@ log = logging.getLogger("attune.ingress")
 class Ingress:
     """Owns what the routes use; `stages` are the six deployments behind it, `streaming` the generator's other door.
 
-    `hosts`: models of the user's own, by name.
+    `own`: models of the user's own.
     """
 
     def __init__(
-        self, config: ServerConfig, stages: Mapping[str, Stage], streaming: Streaming, hosts: Mapping[str, Host] = NONE
+        self,
+        config: ServerConfig,
+        stages: Mapping[str, Stage],
+        streaming: Streaming,
+        own: OwnModels = NO_MODELS,
     ) -> None:
         self._config = config
-        self._hosts = hosts
+        self._own = own
         self._stages = stages
         self._streaming = streaming
         self._readiness = Readiness()
@@ -151,7 +154,7 @@ class Ingress:
                 clock,
                 pipeline,
                 of_protocol,
-                self._hosts,
+                self._own,
                 package_version("attune"),
             ),
             embeddings=Embeddings(self._encoder, encoder, config.limits),

@@ -74,8 +74,8 @@ class HostHandle:
         found: HostState = await self._asked("state")
         return found
 
-    async def prepare(self) -> None:
-        await self._everywhere("prepare")
+    async def prepare(self, override: str = "") -> None:
+        await self._everywhere("prepare", override)
 
     async def commit(self) -> None:
         await self._everywhere("commit")
@@ -90,10 +90,10 @@ class HostHandle:
         with _own_errors(self.name):
             return await _answer_of(getattr(self.handle, method).remote(*arguments))
 
-    async def _everywhere(self, method: str) -> None:
+    async def _everywhere(self, method: str, *arguments: Any) -> None:
         """Returns when all replicas have ended; raises the first error then, so that none is still at it."""
         with _own_errors(self.name):
-            found = await self.handle.broadcast(method).results_async(return_exceptions=True)
+            found = await self.handle.broadcast(method, *arguments).results_async(return_exceptions=True)
             for result in found:
                 if isinstance(result, Exception):
                     raise result

@@ -30,6 +30,7 @@ from serve.generation.raw import RawCompletions
 from serve.generation.templates import template_text
 from serve.ingress import Ingress
 from serve.model import Model, StreamingModel
+from serve.oip.assembly import OwnModels
 from serve.oip.hosted import ModelHost
 from serve.oip.model_folders import read_user_models
 from serve.ranker import Stage
@@ -202,7 +203,7 @@ class LocalServer:
         own = read_user_models(config.models_url)
         self.hosts = {name: ModelHost(config.models_url, name) for name in own if not own[name].is_ensemble}
         stages = {stage: self._stage(stage) for stage in STAGES}
-        self.ingress = Ingress(config, stages, self._streaming, self.hosts)
+        self.ingress = Ingress(config, stages, self._streaming, OwnModels(own, self.hosts))
 
     async def __aenter__(self) -> "LocalServer":
         for model in self.models.values():

@@ -1,5 +1,6 @@
 """`attune models`: what a running server serves, and loading and unloading it, through the Open Inference Protocol."""
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -10,6 +11,7 @@ from rich.table import Table
 from interest.errors import AttuneError, InvalidRequest, NotReady
 
 TIMEOUT_S = 600.0  # a model may take its time to load
+NO_PARAMETERS: Mapping[str, str] = {}
 
 
 def show_models(console: Console, url: str) -> None:
@@ -20,17 +22,19 @@ def show_models(console: Console, url: str) -> None:
     console.print(table)
 
 
-def change_model(console: Console, url: str, what: str, model: str) -> None:
+def change_model(
+    console: Console, url: str, what: str, model: str, parameters: Mapping[str, str] = NO_PARAMETERS
+) -> None:
     """`what`: load or unload. Raises `InvalidRequest` with the server's own sentence when it refuses."""
     with console.status(f"{what} {model} ..."):
-        _post(url, f"models/{quote(model, safe='')}/{what}")
+        _post(url, f"models/{quote(model, safe='')}/{what}", {"parameters": parameters})
     states = [f"{one['version']} {one['state']}" for one in _post(url, "index") if one["name"] == model]
     console.print(f"{model}: {', '.join(states)}", highlight=False)
 
 
-def _post(url: str, path: str) -> Any:
+def _post(url: str, path: str, body: Mapping[str, Any] = NO_PARAMETERS) -> Any:
     try:
-        answer = httpx.post(f"{url}/v2/repository/{path}", json={}, timeout=TIMEOUT_S)
+        answer = httpx.post(f"{url}/v2/repository/{path}", json=body, timeout=TIMEOUT_S)
     except httpx.HTTPError as error:
         raise NotReady(f"{url}: {error}") from error
     if answer.status_code == 200:

@@ -1,6 +1,7 @@
 """Which models an ingress replica serves by the protocol: the stages of its release, and the pipeline."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from interest.catalogue import Catalogue
@@ -10,9 +11,11 @@ from ranking.encoder_files import encoder_identity
 from ranking.release import ModelRepository, Release
 from serve.completions import Completions
 from serve.config import ServerConfig
+from serve.oip.added_models import AddedModels, Deployments, NoDeployments
 from serve.oip.ensemble import EnsembleModel, checked_ensemble
 from serve.oip.entries import Entry, FixedEntry, Host, UserEntry
-from serve.oip.model_folders import read_user_models
+from serve.oip.model_config import ModelConfig
+from serve.oip.model_folders import BUILT_IN
 from serve.oip.pipeline_models import GeneratorModel, RecommendModel
 from serve.oip.server import InferenceServer
 from serve.oip.stage_models import (
@@ -30,6 +33,18 @@ ENSEMBLE_VERSION = "1"
 NO_VERSION = "none"  # of a stage that the release has no model for, as replies say
 
 
+@dataclass(frozen=True, slots=True)
+class OwnModels:
+    """Models of the user's own, by name: those that the server was started with, and what deploys later ones.
+
+    A replica that comes back knows the same ones: what has come into the repository meanwhile is not `configs`.
+    """
+
+    configs: Mapping[str, ModelConfig] = field(default_factory=dict)  # ensembles too
+    hosts: Mapping[str, Host] = field(default_factory=dict)
+    deployments: Deployments = field(default_factory=NoDeployments)
+
+
 def inference_server(
     config: ServerConfig,
     stages: Mapping[str, Stage],
@@ -37,10 +52,10 @@ def inference_server(
     clock: Clock,
     pipeline: Pipeline,
     completions: Completions,
-    hosts: Mapping[str, Host],
+    own: OwnModels,
     version: str,
 ) -> InferenceServer:
-    """Sizes are those of the release's own manifests. `hosts`: of the models in the repository that are a user's."""
+    """Sizes are those of the release's own manifests."""
     repository = ModelRepository(Path(config.repository))
     release = repository.read_release(config.release)
     _, encoded = encoder_identity(repository.open_version("encoder", release.models["encoder"]).folder)
@@ -61,11 +76,12 @@ def inference_server(
         name: FixedEntry(model, _version(release, name), batched if model.config.max_batch_size else single)
         for name, model in models.items()
     }
-    own = read_user_models(config.models_url)
-    entries |= {name: UserEntry(own[name], host, own[name].instances) for name, host in hosts.items()}
-    server = InferenceServer("attune", version, entries, config.limits.max_timeout_ms / 1000)
+    configs = own.configs
+    entries |= {name: UserEntry(configs[name], host, configs[name].instances) for name, host in own.hosts.items()}
+    added = AddedModels(config.models_url, {*BUILT_IN, *configs}, own.deployments)
+    server = InferenceServer("attune", version, entries, config.limits.max_timeout_ms / 1000, added)
     known = {name: entry.config for name, entry in entries.items()}
-    for name, ensemble in own.items():
+    for name, ensemble in configs.items():
         if ensemble.is_ensemble:
             model = EnsembleModel(checked_ensemble(ensemble, known), server.infer)
             server.add(name, FixedEntry(model, ENSEMBLE_VERSION, single))

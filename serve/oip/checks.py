@@ -1,6 +1,7 @@
 """Does a request fit its model? The sentences are those that Triton's users know."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from interest.batch import Tensors
 from serve.oip.datatypes import datatype_of
@@ -44,6 +45,22 @@ def integer_parameter(parameters: Mapping[str, Parameter], name: str, default: i
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise InvalidInput(f"parameter '{name}' is {value!r}: a non-negative integer is expected")
     return value
+
+
+def config_parameter(model: str, parameters: Any) -> str:
+    """The config that a load is to take in place of the file's, JSON; "" for none. Raises `InvalidInput`."""
+    what = f"failed to load '{model}'"
+    if not isinstance(parameters, Mapping):
+        raise InvalidInput(f"{what}: 'parameters' is not an object")
+    for name in parameters:
+        if name.startswith("file:"):
+            raise InvalidInput(f"{what}: parameter '{name}': files come from the model repository alone; put it there")
+        if name != "config":
+            raise InvalidInput(f"{what}: parameter '{name}' is not supported, only 'config' is")
+    config = parameters.get("config", "")
+    if not isinstance(config, str) or ("config" in parameters and not config):
+        raise InvalidInput(f"{what}: parameter 'config' is {config!r}: a config as JSON in a string is expected")
+    return config
 
 
 def refuse_sequences(parameters: Mapping[str, Parameter]) -> None:

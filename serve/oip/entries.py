@@ -9,7 +9,7 @@ from collections.abc import Awaitable
 from typing import Protocol
 
 from interest.batch import Tensors
-from interest.errors import AttuneError
+from interest.errors import AttuneError, InvalidConfig
 from serve.oip.batching import DynamicBatcher
 from serve.oip.errors import InvalidInput, UnknownModel
 from serve.oip.hosted import HostState, VersionState
@@ -44,8 +44,11 @@ class Entry(Protocol):
     async def refresh(self) -> None:
         """Know what is served at this moment: another ingress may have loaded or unloaded it."""
 
-    async def load(self) -> None:
-        """Serve what the model's folder says now. Raises `InvalidConfig`; what was served before is served then."""
+    async def load(self, override: str = "") -> None:
+        """Serve what the model's folder says now. Raises `InvalidConfig`; what was served before is served then.
+
+        `override`: a config as JSON in place of the file's, until the next load.
+        """
 
     async def unload(self) -> None:
         """Serve it no more. Raises `InvalidInput` for a model that the server needs."""
@@ -85,8 +88,10 @@ class FixedEntry:
     async def refresh(self) -> None:
         """It does not change."""
 
-    async def load(self) -> None:
-        """It is loaded: nothing is left to do."""
+    async def load(self, override: str = "") -> None:
+        """It is loaded: nothing is left to do. Raises `InvalidConfig` for another config: it has no file either."""
+        if override:
+            raise InvalidConfig(f"failed to load '{self.config.name}': parameter 'config': its config is the server's")
 
     async def unload(self) -> None:
         """Raises `InvalidInput`: without any of its models the pipeline could not answer."""
@@ -103,7 +108,7 @@ class Host(Protocol):
 
     async def state(self) -> HostState: ...
 
-    async def prepare(self) -> None: ...
+    async def prepare(self, override: str = "") -> None: ...
 
     async def commit(self) -> None: ...
 
@@ -130,9 +135,13 @@ class UserEntry:
 
     async def start(self) -> None:
         """Know what is served, and go on asking."""
+        self.follow()
+        await self._known.wait()
+
+    def follow(self) -> None:
+        """Ask what is served from now on."""
         loop = asyncio.get_running_loop()
         self._follower = loop.create_task(self._follow(), context=contextvars.Context())
-        await self._known.wait()
 
     @property
     def versions(self) -> tuple[VersionState, ...]:
@@ -153,11 +162,11 @@ class UserEntry:
             if self._asked_at < asked:
                 await self._refresh()
 
-    async def load(self) -> None:
+    async def load(self, override: str = "") -> None:
         """On all replicas or on none; what was served before goes on until the new versions are warm."""
         async with self._changing:
             try:
-                await self._host.prepare()
+                await self._host.prepare(override)
             except AttuneError:
                 await self._host.discard()
                 await self._refresh()

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from interest.batch import Tensors
 from interest.errors import AttuneError, InvalidConfig
@@ -15,7 +15,7 @@ from serve.oip.checks import checked_outputs
 from serve.oip.errors import ModelFailed, UnknownModel
 from serve.oip.message import Answer
 from serve.oip.model_config import ModelConfig
-from serve.oip.model_folders import ModelFolder
+from serve.oip.model_folders import ModelFolder, wanted_versions
 from serve.oip.user_models import Loads, Unloads, called, make_user_model, warmup_tensors
 
 T = TypeVar("T")
@@ -44,6 +44,36 @@ class HostState:
         return [one.version for one in self.versions if one.state == "READY"]
 
 
+class Override(Protocol):
+    """Keeps the config that holds in place of the file's, so that a replica that comes later has it too; "": none."""
+
+    def read(self) -> str: ...
+
+    def write(self, text: str) -> None: ...
+
+
+class OwnOverride:
+    """Of a host that has no other replica."""
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def read(self) -> str:
+        return self._text
+
+    def write(self, text: str) -> None:
+        self._text = text
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What `commit` will serve."""
+
+    config: ModelConfig
+    override: str
+    versions: "dict[str, _Version]"
+
+
 class ModelHost:
     """Loading is a thread of its own that gives way; `infer` runs in another, one batch at a time.
 
@@ -51,12 +81,13 @@ class ModelHost:
     now beside what is served, `commit` serves it and unloads the rest, `discard` forgets it.
     """
 
-    def __init__(self, url: str, name: str) -> None:
+    def __init__(self, url: str, name: str, override: Override | None = None) -> None:
         self._folder = ModelFolder(url, name)
         self._name = name
-        self._config = self._folder.config()
+        self._override = override or OwnOverride()
+        self._config = self._folder.config(self._override.read())
         self._serving: dict[str, _Version] = {}
-        self._prepared: tuple[ModelConfig, dict[str, _Version]] | None = None
+        self._prepared: _Prepared | None = None
         self._failed: dict[str, str] = {}
         self._swapping = asyncio.Lock()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
@@ -75,24 +106,25 @@ class ModelHost:
     async def start(self) -> None:
         """Serve what there is; a model that does not load is unavailable, and its state says why."""
         try:
-            await self.prepare()
+            await self.prepare(await self._aside(self._override.read))
         except InvalidConfig as error:
             log.warning("%s is not served: %s", self._name, error.message)
         else:
             await self.commit()
 
-    async def prepare(self) -> None:
-        """Load and warm what is not served already. Raises `InvalidConfig` when one does not load; nothing changes."""
+    async def prepare(self, override: str = "") -> None:
+        """Load and warm what is not served already. Raises `InvalidConfig` when one does not load; nothing changes.
+
+        `override`: a config as JSON in place of the file's.
+        """
         async with self._swapping:
             await self._discard()
-            config = await self._aside(self._folder.config)
+            config = await self._aside(self._folder.config, override)
             found = await self._aside(self._folder.versions)
             self._failed = {version: reason for version, reason in self._failed.items() if version in found}
-            wanted = config.version_policy.served(found)
-            if not wanted:
-                raise InvalidConfig(f"failed to load '{self._name}': its version_policy leaves none of {found}")
+            wanted = wanted_versions(config, found)
             loaded: dict[str, _Version] = {}
-            self._prepared = config, loaded
+            self._prepared = _Prepared(config, override, loaded)
             for version in wanted:
                 mark = await self._aside(self._folder.mark, version)
                 old = self._serving.get(version)
@@ -104,8 +136,9 @@ class ModelHost:
         async with self._swapping:
             if self._prepared is None:
                 return
-            before = self._serving
-            self._config, self._serving = self._prepared
+            await self._aside(self._override.write, self._prepared.override)
+            before, prepared = self._serving, self._prepared
+            self._config, self._serving = prepared.config, prepared.versions
             self._prepared = None
             await self._retire(before, self._serving)
 
@@ -151,7 +184,7 @@ class ModelHost:
     async def _discard(self) -> None:
         prepared, self._prepared = self._prepared, None
         if prepared is not None:
-            await self._retire(prepared[1], self._serving)
+            await self._retire(prepared.versions, self._serving)
 
     async def _retire(self, before: "dict[str, _Version]", after: "dict[str, _Version]") -> None:
         for version, old in before.items():

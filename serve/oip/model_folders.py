@@ -4,6 +4,7 @@ import hashlib
 import re
 import shutil
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 from fsspec import AbstractFileSystem
@@ -11,20 +12,72 @@ from fsspec.core import url_to_fs
 from fsspec.implementations.local import LocalFileSystem
 
 from interest.errors import InvalidConfig
-from serve.oip.config_files import read_model_config
+from serve.oip.config_files import has_config, read_model_config
+from serve.oip.errors import UnknownModel
 from serve.oip.model_config import ModelConfig
 from serve.oip.user_models import servable
 
 BUILT_IN = ("encoder", "interest", "retriever", "reranker", "generator", "recommend")
+NOT_LOADED = "not loaded: its folder came after the start; load it"
+NEEDS_START = "not loaded: an ensemble is taken up when the server starts"
 _VERSION = re.compile(r"[1-9][0-9]*")
+
+
+def new_model(url: str, name: str, override: str) -> ModelConfig:
+    """The config of a model in the repository, to be deployed. Raises `UnknownModel` where there is none of the name.
+
+    Raises `InvalidConfig` for a config that does not fit. `override`: a config as JSON in place of the file's.
+    """
+    files, root = url_to_fs(url)
+    files.invalidate_cache()
+    if name in BUILT_IN or name not in _names(files, root):
+        raise UnknownModel(f"failed to load '{name}': the model repository has no folder of this name")
+    folder = ModelFolder(url, name)
+    config = folder.config(override)
+    if config.is_ensemble:
+        raise InvalidConfig(f"failed to load '{name}': an ensemble is taken up when the server starts")
+    wanted_versions(config, folder.versions())
+    return config
+
+
+def wanted_versions(config: ModelConfig, found: list[str]) -> list[str]:
+    """Those of the folder's versions that are to be served, ascending. Raises `InvalidConfig` when there is none."""
+    wanted = config.version_policy.served(found)
+    if not wanted:
+        raise InvalidConfig(f"failed to load '{config.name}': its version_policy leaves none of {found}")
+    return wanted
+
+
+def unserved_models(url: str, served: Collection[str]) -> list[tuple[str, list[str], str]]:
+    """(name, versions, why it is not served) of each folder with a config file and a name that is not in `served`."""
+    files, root = url_to_fs(url)
+    files.invalidate_cache()
+    found = []
+    for name in _names(files, root):
+        folder = ModelFolder(url, name)
+        if name in served or not has_config(files, folder.path):
+            continue
+        try:
+            config = folder.config()
+        except InvalidConfig as error:
+            found.append((name, folder.versions(), error.message))
+        else:
+            found.append((name, folder.versions(), NEEDS_START if config.is_ensemble else NOT_LOADED))
+    return found
+
+
+def _names(files: AbstractFileSystem, root: str) -> list[str]:
+    """The folders of the repository, in order."""
+    paths = files.ls(root, detail=False) if files.isdir(root) else []
+    return sorted(path.rstrip("/").rpartition("/")[2] for path in paths)
 
 
 def read_user_models(url: str) -> dict[str, ModelConfig]:
     """Every folder of the repository with a config file, by name. Raises `InvalidConfig` naming what does not fit."""
     files, root = url_to_fs(url)
     found: dict[str, ModelConfig] = {}
-    for folder in sorted(files.ls(root, detail=False)) if files.isdir(root) else []:
-        config = read_model_config(files, folder.rstrip("/"))
+    for folder in (f"{root.rstrip('/')}/{name}" for name in _names(files, root)):
+        config = read_model_config(files, folder)
         if config is not None and config.name in BUILT_IN:
             raise InvalidConfig(f"{folder}: {config.name!r} is the name of a model of Attune's own; choose another")
         if config is not None:
@@ -40,10 +93,10 @@ class ModelFolder:
         self.path = f"{root.rstrip('/')}/{name}"
         self._name = name
 
-    def config(self) -> ModelConfig:
-        """What the config file says now. Raises `InvalidConfig`."""
+    def config(self, override: str = "") -> ModelConfig:
+        """What the config file says now, or a JSON text in its place. Raises `InvalidConfig`."""
         self._files.invalidate_cache()
-        config = read_model_config(self._files, self.path)
+        config = read_model_config(self._files, self.path, override)
         if config is None:
             raise InvalidConfig(f"{self.path}: no config file")
         return servable(config)

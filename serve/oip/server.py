@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from interest.errors import AttuneError, DeadlineExceeded, InvalidConfig
+from serve.oip.added_models import AddedModels
 from serve.oip.batching import DynamicBatcher
-from serve.oip.checks import checked_rows, integer_parameter, refuse_sequences
+from serve.oip.checks import checked_rows, config_parameter, integer_parameter, refuse_sequences
 from serve.oip.classification import wanted_outputs
 from serve.oip.datatypes import from_json
 from serve.oip.entries import Entry, FixedEntry, unknown
@@ -37,22 +38,27 @@ NO_PARAMETERS: Mapping[str, Any] = {}
 class InferenceServer:
     """Errors of every method: `UnknownModel` for a name or version that is not served."""
 
-    def __init__(self, name: str, version: str, entries: Mapping[str, Entry], timeout_s: float) -> None:
-        """`timeout_s`: of a whole answer; a decoupled model has its own."""
+    def __init__(
+        self, name: str, version: str, entries: Mapping[str, Entry], timeout_s: float, added: AddedModels
+    ) -> None:
+        """`timeout_s`: of a whole answer; a decoupled model has its own. `added`: models that come later."""
         self._timeout_s = timeout_s
         self.name = name
         self.version = version
         self._entries = dict(entries)
+        self._added = added
 
     def add(self, name: str, entry: Entry) -> None:
         """One more model, before the start: ensembles need the server that they are part of."""
         self._entries[name] = entry
 
     async def start(self) -> None:
-        """Returns when it is known what every model serves."""
+        """Returns when it is known what every model serves that was there at the start."""
+        self._added.start()
         await asyncio.gather(*(entry.start() for entry in self._entries.values()))
 
     async def close(self) -> None:
+        await self._added.close()
         await asyncio.gather(*(entry.close() for entry in self._entries.values()))
 
     def server_metadata(self) -> dict[str, Any]:
@@ -64,7 +70,7 @@ class InferenceServer:
 
     async def is_ready(self, model: str, version: str = "") -> bool:
         """Whether a model of the repository is served. Raises `UnknownModel` for what is not there."""
-        entry = self._entry(model)
+        entry = await self._entry(model)
         await entry.refresh()
         states = [one for one in entry.versions if version in ("", one.version)]
         if not states:
@@ -72,10 +78,11 @@ class InferenceServer:
         return any(one.state == "READY" for one in states)
 
     async def model_metadata(self, model: str, version: str = "") -> dict[str, Any]:
-        config = await self.require(model, version)
+        entry, _ = await self._served(model, version)
+        config = entry.config
         return {
             "name": model,
-            "versions": [one.version for one in self._entry(model).versions if one.state == "READY"],
+            "versions": [one.version for one in entry.versions if one.state == "READY"],
             "platform": config.platform or config.backend,
             "inputs": [_described(config, one) for one in config.input],
             "outputs": [_described(config, one) for one in config.output],
@@ -85,44 +92,49 @@ class InferenceServer:
         """Of one model, or of all; summed over the replicas of this node."""
         if model:
             await self.require(model, version)
-        found = totals()
+        found, entries = totals(), self._all()
         return {
             "model_stats": [
                 as_json(name, one.version, found.get((name, one.version), NOTHING))
-                for name in ([model] if model else sorted(self._entries))
-                for one in self._entries[name].versions
+                for name in ([model] if model else sorted(entries))
+                for one in entries[name].versions
                 if one.state == "READY" and version in ("", one.version)
             ]
         }
 
     async def index(self, ready: bool = False) -> list[dict[str, str]]:
         """Every model with its versions and their states; `ready`: only those that are served."""
-        await asyncio.gather(*(entry.refresh() for entry in self._entries.values()))
-        return [
+        await self._added.refresh()
+        entries = self._all()
+        await asyncio.gather(*(entry.refresh() for entry in entries.values()))
+        known = [
             {"name": name, "version": one.version, "state": one.state, "reason": one.reason}
-            for name, entry in sorted(self._entries.items())
+            for name, entry in entries.items()
             for one in entry.versions
             if one.state == "READY" or not ready
         ]
+        return sorted(known if ready else known + await self._added.index(), key=lambda one: one["name"])
 
     async def load(self, model: str, parameters: Mapping[str, Any] = NO_PARAMETERS) -> None:
-        """Serve what the model's folder says now. Raises `InvalidInput` when it cannot be: what was served, is."""
-        if parameters:
-            raise InvalidInput(
-                f"failed to load '{model}': parameters {sorted(parameters)} are not supported: edit the config file"
-            )
-        if model not in self._entries:
-            raise UnknownModel(
-                f"failed to load '{model}': its folder was not in the repository when the server started"
-            )
+        """Serve what the model's folder says now. Raises `InvalidInput` when it cannot be: what was served, is.
+
+        `parameters`: Triton's `config`, a JSON text that holds in place of the config file until the next load.
+        """
+        override = config_parameter(model, parameters)
         try:
-            await self._entries[model].load()
+            if model in self._entries:
+                await self._entries[model].load(override)
+            else:
+                await self._added.load(model, override)
         except InvalidConfig as error:
             raise InvalidInput(error.message) from error
 
     async def unload(self, model: str) -> None:
         """Raises `InvalidInput` for a model that the server needs."""
-        await self._entry(model).unload()
+        if model in self._entries:
+            await self._entries[model].unload()
+        else:
+            await self._added.unload(model)
 
     async def infer(self, request: InferRequest) -> InferResponse:
         """One answer. Raises `InvalidInput` for what does not fit, `QueueFull`, and what the model raises."""
@@ -147,7 +159,7 @@ class InferenceServer:
 
     async def stream(self, request: InferRequest) -> AsyncGenerator[InferResponse, None]:
         """Answer after answer of a decoupled model; the one answer of any other. Closing it stops the work."""
-        entry = self._entry(request.model)
+        entry = await self._entry(request.model)
         if not (isinstance(entry, FixedEntry) and isinstance(entry.model, GeneratorModel)):
             yield await self.infer(request)
             return
@@ -181,17 +193,25 @@ class InferenceServer:
 
     async def _served(self, model: str, version: str) -> tuple[Entry, DynamicBatcher]:
         """A model and the queue before a version of it; asks its replicas before it says that there is none."""
-        entry = self._entry(model)
+        entry = await self._entry(model)
         try:
             return entry, entry.batcher(version)
         except UnknownModel:
             await entry.refresh()
         return entry, entry.batcher(version)
 
-    def _entry(self, model: str) -> Entry:
-        if model not in self._entries:
+    async def _entry(self, model: str) -> Entry:
+        """A model of this name; asks what other ingress replicas have loaded before it says that there is none."""
+        if model in self._entries:
+            return self._entries[model]
+        if model not in self._added.entries:
+            await self._added.refresh()
+        if model not in self._added.entries:
             raise unknown(model)
-        return self._entries[model]
+        return self._added.entries[model]
+
+    def _all(self) -> dict[str, Entry]:
+        return {**self._entries, **self._added.entries}
 
 
 def generated_json(response: InferResponse) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The Open Inference Protocol on the real cluster, asked by Triton's own clients; two replicas of every stage."""
 
+import json
 import shutil
 import threading
 import time
@@ -10,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import ray.serve
 
-from tests.serve.oip.folders import write_config, write_version
+from serve.app import APPLICATION
+from tests.serve.oip.folders import write_config, write_scaler, write_version
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of gevent and of generated code
@@ -245,6 +248,60 @@ def test_no_request_fails_while_versions_are_swapped_on_both_replicas(cluster: A
     seen = set().union(*(answer.result() for answer in answers))
     assert all(value == float(version) for version, value in seen - {("2", 3.0)})
     assert ("19", 19.0) in seen | {scaled(http, triton_http)}
+
+
+def states(client: Any, model: str) -> set[tuple[str, bool]]:
+    """(state, whether there is a reason) of its versions; asked often enough to reach every ingress replica."""
+    found = [one for _ in range(6) for one in client.get_model_repository_index() if one["name"] == model]
+    return {(one["state"], bool(one["reason"])) for one in found}
+
+
+def test_a_folder_that_comes_while_the_server_runs_is_loaded_served_and_unloaded_by_every_ingress_replica(
+    cluster: Any, http: Any, remote: Any
+) -> None:
+    write_scaler(cluster.home.folder / "models", name="late")
+    bad = write_scaler(cluster.home.folder / "models", name="bad")
+    write_version(bad, "1", 1, "raise RuntimeError('no weights')")
+    clients = ((http, triton_http), (remote, triton_grpc))
+    stop = threading.Event()
+
+    def asking_others() -> int:
+        asked = 0
+        with triton_http.InferenceServerClient(cluster.url.removeprefix("http://"), network_timeout=60.0) as client:
+            while not stop.is_set():
+                client.infer("interest", [text_input(triton_http, "a", name="user_id")])
+                asked += 1
+        return asked
+
+    def answers() -> set[tuple[str, float]]:
+        return {scaled(*one, model="late") for one in clients * 6}
+
+    assert states(http, "late") == {("UNAVAILABLE", True)}
+    with ThreadPoolExecutor(2) as callers:
+        others, refused = callers.submit(asking_others), callers.submit(remote.load_model, "bad")
+        try:
+            http.load_model("late")
+            assert answers() == {("1", 2.0)}
+            with pytest.raises(
+                InferenceServerException, match="failed to load 'bad': version 1: RuntimeError: no weights"
+            ):
+                refused.result()
+            remote.load_model("late", config=json.dumps({"parameters": {"unit": {"string_value": "10"}}}))
+            assert answers() == {("1", 20.0)}
+            assert states(http, "late") == {("READY", False)}
+            with pytest.raises(InferenceServerException, match="files come from the model repository"):
+                remote.load_model("late", config="{}", files={"file:1/model.py": b"x"})
+            http.unload_model("late")
+            for client in clients * 4:
+                with pytest.raises(InferenceServerException, match="'late' is not found"):
+                    scaled(*client, model="late")
+            assert [one for one in ray.serve.status().applications if one != APPLICATION] == []
+            remote.load_model("late")
+            assert answers() == {("1", 2.0)}
+        finally:
+            stop.set()
+    assert others.result() > 0
+    assert (states(http, "late"), states(http, "bad")) == ({("READY", False)}, {("UNAVAILABLE", True)})
 
 
 def test_counts_of_all_replicas_move_exactly_by_what_was_sent(http: Any, remote: Any) -> None:

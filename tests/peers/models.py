@@ -11,6 +11,7 @@ from benchmarks.peers.triton_server import TritonModel
 from interest.batch import Tensors
 from serve.admission import Permits
 from serve.config import Limits
+from serve.oip.added_models import AddedModels, NoDeployments
 from serve.oip.entries import FixedEntry
 from serve.oip.model_config import DynamicBatching, ModelConfig
 from serve.oip.server import InferenceServer
@@ -21,6 +22,7 @@ from serve.routes.api import Readiness
 VERSION = "1"
 BATCH = 8
 SAME = ("FP32", "FP64", "FP16", "INT64", "INT32", "INT8", "UINT8", "UINT64", "BOOL", "BYTES")
+NO_REPOSITORY = "memory://none"
 BACKEND = Path(__file__).parent / "triton_model.py"
 
 
@@ -74,7 +76,7 @@ def attune_api() -> Any:
     readiness = Readiness()
     readiness.ready = True
     return SimpleNamespace(
-        inference=InferenceServer("attune", "1", models, timeout_s=30),
+        inference=InferenceServer("attune", "1", models, 30, AddedModels(NO_REPOSITORY, models, NoDeployments())),
         readiness=readiness,
         limits=Limits(),
         permits=Permits(256),

@@ -1,6 +1,7 @@
 """A user's own model: versions in a folder, swapped while requests are answered, refused by name when broken."""
 
 import asyncio
+import json
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from onnx import TensorProto, helper
 
 from interest.errors import InvalidConfig
 from serve.oip.errors import ModelFailed, UnknownModel
-from serve.oip.hosted import ModelHost
+from serve.oip.hosted import ModelHost, OwnOverride
 from serve.oip.model_folders import read_user_models
 from tests.serve.oip.folders import ONES, SCALER, write_config, write_scaler, write_version
 
@@ -228,3 +229,20 @@ def test_a_name_of_the_servers_own_is_refused(folder: Path) -> None:
     write_scaler(folder.parent, name="reranker")
     with pytest.raises(InvalidConfig, match="choose another"):
         read_user_models(str(folder.parent))
+
+
+async def test_a_replica_that_comes_later_has_the_config_that_holds_in_place_of_the_files(folder: Path) -> None:
+    kept = OwnOverride()
+    host = ModelHost(str(folder.parent), "scaler", kept)
+    await host.start()
+    tens = json.dumps({"parameters": {"unit": {"string_value": "10"}}})
+    await host.prepare(tens)
+    assert kept.read() == "", "it does not hold yet"
+    await host.commit()
+    reborn = ModelHost(str(folder.parent), "scaler", kept)
+    await reborn.start()
+    assert await answer(host) == await answer(reborn) == 20
+    await load(host)
+    assert (await answer(host), kept.read()) == (2, "")
+    await host.close()
+    await reborn.close()

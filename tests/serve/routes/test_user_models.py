@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest_asyncio
 
+from serve.ingress import Ingress
 from tests.conftest import Home, LocalServer
 from tests.serve.oip.folders import write_config, write_scaler, write_twice, write_version
 
@@ -76,14 +77,18 @@ async def test_an_unloaded_model_is_unknown_until_it_is_loaded_again(served: Loc
 
 
 async def test_what_load_cannot_do_is_said(served: LocalServer, tmp_path: Path) -> None:
-    status, error = await change(served, "load", parameters={"config": "{}"})
-    assert (status, "['config'] are not supported" in error) == (400, True)
+    status, error = await change(served, "load", parameters={"config": "{"})
+    assert (status, "parameter 'config'" in error) == (400, True)
     write_config(tmp_path / "scaler", speed=1)
     status, error = await change(served, "load")
     assert (status, "speed" in error) == (400, True)
     write_scaler(tmp_path, name="late")
     answer = await served.client.post("/v2/repository/models/late/load", json={})
-    assert (answer.status_code, "when the server started" in answer.json()["error"]) == (404, True)
+    assert (answer.status_code, "starts no deployments" in answer.json()["error"]) == (400, True)
+    answer = await served.client.post("/v2/repository/models/nope/load", json={})
+    assert (answer.status_code, "no folder of this name" in answer.json()["error"]) == (404, True)
+    answer = await served.client.post("/v2/repository/models/encoder/load", json={"parameters": {"config": "{}"}})
+    assert (answer.status_code, "its config is the server's" in answer.json()["error"]) == (400, True)
 
 
 async def test_a_poisoned_row_fails_alone_and_a_changed_config_holds_from_the_load_on(
@@ -133,3 +138,17 @@ async def test_no_request_fails_while_versions_are_swapped(served: LocalServer, 
     answers = [answer for caller in await asyncio.gather(*callers) for answer in caller]
     assert all(data == [float(max(version, 2))] * 2 for version, data in answers)
     assert await index(served, ready=True) == [(str(1 + swaps), "READY")]
+
+
+async def test_an_ingress_replica_that_comes_back_takes_no_folder_for_its_own_that_came_meanwhile(
+    served: LocalServer, tmp_path: Path
+) -> None:
+    write_scaler(tmp_path, name="late")
+    write_config(tmp_path / "bad", speed=1)
+    old = served.ingress
+    reborn = Ingress(served.config, old._stages, old._streaming, old._own)
+    await reborn._api.inference.start()
+    states = {one["name"]: one["state"] for one in await reborn._api.inference.index()}
+    assert (states["scaler"], states["twice"]) == ("READY", "READY")
+    assert (states["late"], states["bad"]) == ("UNAVAILABLE", "UNAVAILABLE")
+    await reborn.close()
