@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from benchmarks.readme_table import README, RESULTS, markdown
+from benchmarks.text_order_results import PARTS, TEXT_ALONE, interval, weight_name
 
 START, END = "<!-- generation:start -->", "<!-- generation:end -->"
-SOURCES = ("grounding", "personal")
+SOURCES = ("grounding", "personal", "text_order")
+HEAVY = 1.0  # weight shown beside the default one and the text alone
 
 Report = Mapping[str, Any]
 
@@ -18,10 +20,10 @@ Report = Mapping[str, Any]
 def main() -> None:
     """Rewrite README.md in place."""
     reports = {name: json.loads((RESULTS / f"{name}.json").read_text()) for name in SOURCES}
-    README.write_text(updated(README.read_text(), reports["grounding"], reports["personal"]))
+    README.write_text(updated(README.read_text(), **reports))
 
 
-def updated(readme: str, grounding: Report, personal: Report) -> str:
+def updated(readme: str, grounding: Report, personal: Report, text_order: Report) -> str:
     """The README with the tables between its markers. Raises `ValueError` without the markers."""
     before, _, rest = readme.partition(START)
     _, marker, after = rest.partition(END)
@@ -31,7 +33,10 @@ def updated(readme: str, grounding: Report, personal: Report) -> str:
         markdown(grounding_rows(grounding)),
         markdown(structure_rows(grounding)),
         markdown(personal_rows(personal)),
-        f"Measured: grounding {_where(grounding)}; personal {_where(personal)}, {personal['pairs']:,} pairs.",
+        markdown(candidates_rows(text_order)),
+        markdown(order_rows(text_order)),
+        f"Measured: grounding {_where(grounding)}; personal {_where(personal)}, {personal['pairs']:,} pairs; "
+        f"candidates and order {_where(text_order)}.",
     ]
     return f"{before}{START}\n" + "\n\n".join(parts) + f"\n{END}{after}"
 
@@ -82,6 +87,54 @@ def personal_rows(report: Report) -> list[Sequence[str]]:
         spent = (f"{cost['completion_tokens']:,}", f"{cost['prefix_cache_hit_rate']:.1%}") if cost else ("-", "-")
         rows.append((name, *cells, f"{one['coverage']:.3f}", *spent))
     return rows
+
+
+def candidates_rows(report: Report) -> list[Sequence[str]]:
+    """A row a task and number of candidates: the chosen texts and what they cost."""
+    rows: list[Sequence[str]] = [
+        (
+            "candidates an item, ten items a reply",
+            "score of the shown text",
+            "gain over one (95 %)",
+            *PARTS,
+            "tokens read / written a reply",
+        )
+    ]
+    for one in report["results"]:
+        for each, text in one["texts"].items():
+            gain = "-" if each == "1" else "{:+.1%} ({:+.1%} to {:+.1%})".format(*(r - 1 for r in one["gain"]["ratio"]))
+            parts = (f"{text[part]:.3f}" for part in PARTS)
+            tokens = f"{text['prompt_tokens']:,.0f} / {text['completion_tokens']:,.0f}"
+            rows.append((f"{_task(one)}, {each}", f"{text['score']:.3f}", gain, *parts, tokens))
+    return rows
+
+
+def order_rows(report: Report) -> list[Sequence[str]]:
+    """A row a task and number of candidates: what the text's score does to nDCG@10, and what it could do at best."""
+    default = report["default_weight"]
+    shown = [weight_name(weight, default) for weight in (default, HEAVY, TEXT_ALONE)]
+    rows: list[Sequence[str]] = [
+        (
+            "weight of the text's score, candidates",
+            "0: nDCG@10",
+            *(f"{name}: difference (95 %)" for name in shown),
+            "text alone less shuffled texts alone",
+            "best order of the ten",
+            "lists changed by the default",
+        )
+    ]
+    for one in report["results"]:
+        for each, order in one["order"].items():
+            by_weight = {row["weight"]: row for row in order["weights"]}
+            gains = (interval(by_weight[weight]["difference"]) for weight in (default, HEAVY, TEXT_ALONE))
+            known, best = interval(by_weight[TEXT_ALONE]["beyond_shuffled"]), interval(order["best"])
+            changed = f"{by_weight[default]['changed']:.1%}"
+            rows.append((f"{_task(one)}, {each}", f"{order['ndcg']:.4f}", *gains, known, best, changed))
+    return rows
+
+
+def _task(result: Report) -> str:
+    return f"{result['data']}, {result['task']} ({result['users']:,} users)"
 
 
 def _where(report: Report) -> str:
