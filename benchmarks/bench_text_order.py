@@ -73,10 +73,11 @@ def main(
     output: Path = RESULTS,
 ) -> None:
     """Measure, print tables, write raw JSON, anew after each folder."""
-    console, rng = Console(), np.random.default_rng(seed)
+    console = Console()
     report: Report = {"machine": machine(), "seed": seed, "data": [], "results": []}
     output.parent.mkdir(parents=True, exist_ok=True)
     for folder in data:
+        rng = np.random.default_rng(seed)  # the same users whatever was measured before
         home = home_of(state, folder, "train")
         prepare(console, folder, "train", home)
         _, settings = server_settings(config, store_in(home), home, evaluation=True)
