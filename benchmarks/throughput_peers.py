@@ -26,12 +26,15 @@ START_S = 300.0
 
 @contextmanager
 def vllm_serve(engine: EngineConfig, model: Path, log: Path) -> Iterator[str]:
-    """`vllm serve` with the engine's settings; yields its URL. (The console script wants torchvision.)"""
+    """`vllm serve` with the engine's settings; yields its URL. (The console script wants torchvision.)
+
+    It keeps its metrics, as the engine inside Attune does.
+    """
     port = free_port()
     command = [sys.executable, "-m", "vllm.entrypoints.openai.api_server", "--model", str(model), "--served-model-name"]
     command += ["peer", "--host", "127.0.0.1", "--port", str(port), "--dtype", engine.dtype, "--block-size"]
     command += [str(engine.kv_block_size), "--max-model-len", str(engine.max_model_len), "--max-num-seqs"]
-    command += [str(engine.max_num_seqs), "--enforce-eager", "--no-enable-prefix-caching", "--disable-log-stats"]
+    command += [str(engine.max_num_seqs), "--enforce-eager", "--no-enable-prefix-caching"]
     command += ["--disable-uvicorn-access-log"]
     url = f"http://127.0.0.1:{port}"
     with (

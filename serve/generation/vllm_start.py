@@ -37,8 +37,21 @@ def _arguments(config: EngineConfig, model: str) -> dict[str, Any]:
         "enable_prefix_caching": config.enable_prefix_caching,
         "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},  # a model loops on spaces
         "disable_log_stats": True,  # vLLM's own loggers; ours is passed beside
+        **_executor_arguments(),
         **_adapter_arguments(config),
     }
+
+
+def _executor_arguments() -> dict[str, Any]:
+    """On a CPU the model runs in the process of the engine's core, which saves the way to a worker and back each step.
+
+    vLLM makes a worker there because it cannot know what OpenMP was told before; `environment` has told it. It does so
+    for the name "uni", not for the class.
+    """
+    from vllm.platforms import current_platform
+    from vllm.v1.executor.uniproc_executor import UniProcExecutor
+
+    return {"distributed_executor_backend": UniProcExecutor} if current_platform.is_cpu() else {}
 
 
 def _adapter_arguments(config: EngineConfig) -> dict[str, Any]:
