@@ -16,9 +16,11 @@ from interest.batch import Floats, Longs, UserBatch, ragged_offsets
 from interest.catalogue import CatalogueView
 from interest.model import DAY_S, TYPE_WEIGHT_BY_CODE, InterestModel
 from ranking.batch import CandidateBatch
+from ranking.index_kernels import pairs
 from ranking.near_loop import COLUMNS, compiled_near
 
 NEIGHBOURS = 50  # of an item
+LOOKED_AT = 2
 AT_ONCE = 512  # items whose likeness to all others is computed at once
 RECENT_HALF_LIFE_S = 20 * DAY_S  # counted back from the user's latest event
 WEIGHT_HALF_LIFE_S = 180 * DAY_S
@@ -40,19 +42,21 @@ class NeighbourTable:
 
     @classmethod
     def of(cls, vectors: Floats | scipy.sparse.csr_array, count: int = NEIGHBOURS) -> "NeighbourTable":
-        """For each row of `vectors` [m, D] the `count` others with the greatest inner products."""
+        """For each row of `vectors` [m, D] the `count` others with the greatest inner products, ties by the lower row.
+
+        The same table in every process: a product of matrices, whose bits depend on threads and on neighbours, only
+        says which `LOOKED_AT` times as many rows are looked at more closely (of still more equals, any).
+        """
         number = vectors.shape[0]
         kept = max(min(count, number - 1), 0)
         rows = np.zeros((number, kept), dtype=np.int32)
         likeness = np.zeros((number, kept), dtype=np.float32)
         for start in range(0, number if kept else 0, AT_ONCE):
-            products = _dense(vectors[start : start + AT_ONCE] @ vectors.T)
-            own = np.arange(len(products))
-            products[own, start + own] = -np.inf
-            nearest = np.sort(np.argpartition(-products, kept - 1, axis=1)[:, :kept], axis=1)
-            part = slice(start, start + len(products))
-            rows[part] = nearest
-            likeness[part] = np.maximum(products[own[:, None], nearest], 0.0)
+            part = slice(start, start + AT_ONCE)
+            near, products = _nearest(vectors, part, min(LOOKED_AT * count, number - 1))
+            best = np.sort(np.lexsort((near, -products), axis=1)[:, :kept], axis=1)  # `near` is ascending
+            rows[part] = np.take_along_axis(near, best, axis=1)
+            likeness[part] = np.maximum(np.take_along_axis(products, best, axis=1), 0.0)
         return cls(rows, likeness)
 
 
@@ -128,5 +132,13 @@ def facet_vectors(view: CatalogueView, rows: Longs) -> scipy.sparse.csr_array:
     return scipy.sparse.csr_array((unit, column, offsets), shape=(len(rows), len(facets)))
 
 
-def _dense(products: Floats | scipy.sparse.csr_array) -> Floats:
-    return products if isinstance(products, np.ndarray) else products.toarray()
+def _nearest(vectors: Floats | scipy.sparse.csr_array, part: slice, count: int) -> tuple[Longs, Floats]:
+    """The `count` other rows nearest to each row of a part, ascending, and their products with it."""
+    rough = vectors[part] @ vectors.T
+    products: Floats = rough if isinstance(rough, np.ndarray) else rough.toarray()
+    own = np.arange(len(products))
+    products[own, part.start + own] = -np.inf
+    near: Longs = np.sort(np.argpartition(-products, count - 1, axis=1)[:, :count], axis=1)
+    if isinstance(vectors, np.ndarray):
+        return near, pairs(vectors[part], vectors, near)
+    return near, np.take_along_axis(products, near, axis=1)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse
 from numpy.testing import assert_allclose, assert_array_equal
 
 from interest.batch import Floats, Longs, UserBatch, ragged_offsets
@@ -28,8 +29,10 @@ WORDS = ("red", "blue", "mug", "lamp", "bag", "heart")
 
 
 def unit(rng: np.random.Generator, rows: int) -> Floats:
-    vectors = rng.normal(size=(rows, WIDTH)).astype(np.float32)
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = rng.normal(size=(rows, WIDTH))
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    found: Floats = (vectors / lengths).astype(np.float32)
+    return found
 
 
 def catalogue(rng: np.random.Generator) -> Catalogue:
@@ -85,8 +88,8 @@ def of_user(batch: UserBatch, user: int) -> UserBatch:
     part = slice(batch.behaviour_offsets[user], batch.behaviour_offsets[user + 1])
     names = ("item", "type", "count", "value", "first_at", "last_at", "decayed")
     own = {f"behaviour_{name}": getattr(batch, f"behaviour_{name}")[part] for name in names}
-    names = ("now", "vector", "recent_vector", "session_vector", "content")
-    own |= {name: getattr(batch, name)[user : user + 1] for name in names}
+    of_users = ("now", "vector", "recent_vector", "session_vector", "content")
+    own |= {name: getattr(batch, name)[user : user + 1] for name in of_users}
     own |= {"behaviour_offsets": np.array([0, part.stop - part.start])}
     own |= {"facet_offsets": np.zeros(2, dtype=np.int64), "facet_hash": batch.facet_hash}
     return UserBatch(**own, facet_weight=batch.facet_weight)
@@ -104,6 +107,13 @@ def test_the_nearest_others_are_those_of_the_greatest_products(count: int) -> No
         nearest = np.sort(np.argsort(-products)[:kept])
         assert_array_equal(table.rows[row], nearest)
         assert_allclose(table.likeness[row], np.maximum(products[nearest], 0.0), rtol=1e-5)
+
+
+def test_the_table_of_a_sparse_matrix_is_that_of_the_dense_one_and_equals_go_by_the_lower_row() -> None:
+    vectors = np.eye(150, dtype=np.float32)[np.arange(600) % 150]  # each is equal to three others, far away
+    for table in (NeighbourTable.of(vectors, 2), NeighbourTable.of(scipy.sparse.csr_array(vectors), 2)):
+        assert_array_equal(table.likeness, np.ones((600, 2)))
+        assert_array_equal(table.rows[[0, 150, 599]], [[150, 300], [0, 300], [149, 299]])
 
 
 def test_facets_weigh_more_the_fewer_items_have_them() -> None:
