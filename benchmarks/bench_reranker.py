@@ -29,6 +29,7 @@ from interest.store.protocol import StoreReader
 from ranking.batch import CandidateBatch
 from ranking.compiled_trees import CompiledTrees
 from ranking.features import make_features
+from ranking.item_statistics import ItemStatistics
 from ranking.lambdamart import BoosterSettings, RankingData, fit_booster, predict
 from ranking.offline import OfflineStages, load_stages, plain_requests
 from ranking.release import ModelRepository, Release
@@ -97,17 +98,19 @@ def prepare(
 ) -> tuple[Contestants, dict[str, str], float]:
     """What takes turns, by name; the shapes of the models; the seconds of compiling or loading the machine code."""
     view, count = stages.catalogue.view(), np.full(USERS, COUNT)
-    values = make_features(users, candidates, view, stages.popularity).values
+    known = ItemStatistics.of(stages.lookup.model, view)
+    features = partial(make_features, users, candidates, view, stages.popularity, known)
+    values = features().values
     labels = (np.random.default_rng(0).random(len(values)) < 0.05).astype(np.float32)
     large = fit_booster(RankingData(values, labels, np.diff(candidates.candidate_offsets)), LARGE, seed=0)
-    contestants: Contestants = {"make_features": partial(make_features, users, candidates, view, stages.popularity)}
+    contestants: Contestants = {"make_features": features}
     shapes, compile_s = {}, 0.0
     for name, booster in (("released", released), ("large", large)):
         trees = CompiledTrees.from_booster(booster)
         compile_s = trees.compile_s
         if trees.predict(values).tobytes() != predict(booster, values, 1).tobytes():
             raise ValueError(f"{name} trees: scores differ from LightGBM's")
-        reranker = Reranker(trees, stages.popularity)
+        reranker = Reranker(trees, stages.popularity, known)
         shapes[name] = f"{booster.num_trees()} trees over {trees.features} features"
         contestants |= {
             f"LightGBM predict, {name}": partial(predict, booster, values, 1),

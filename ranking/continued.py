@@ -12,12 +12,13 @@ from interest.errors import InvalidRelease
 from interest.model import InterestModel
 from ranking.features import FEATURES
 from ranking.lambdamart import continue_booster
-from ranking.learning import TrainingSettings, Window, World, past_queries
+from ranking.learning import past_queries
 from ranking.release import ModelRepository, Release
 from ranking.requests import LEAD_S, past_requests
 from ranking.reranker import MODEL_FILE, SETTINGS_FILE
 from ranking.retriever_settings import settings_of
 from ranking.training_steps import RERANKED, Steps
+from ranking.training_windows import TrainingSettings, Window, World
 
 FEWEST_TREES = 5  # new requests that are worth fewer wait for the next time
 MOST_TREES = 2.0  # times those of a full training: every reply pays for them

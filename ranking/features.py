@@ -13,6 +13,7 @@ from ranking.batch import CandidateBatch
 from ranking.history import PairHistory, pair_history
 from ranking.item_features import ITEM_FEATURES, item_features, ranks
 from ranking.item_statistics import ItemStatistics
+from ranking.neighbours import NEAR_FEATURES
 from ranking.popularity import Popularity
 from ranking.sources import SCORES
 
@@ -28,6 +29,7 @@ FEATURES: tuple[str, ...] = (
     *(f"source_{source}" for source in SCORES),
     *(f"{source}_rank" for source in RANKED_SOURCES),
     *(f"{source}_share" for source in SHARED_SOURCES),
+    *NEAR_FEATURES,
     *ITEM_FEATURES,
     "own_acts",
     "own_glances",
@@ -91,6 +93,7 @@ def make_features(
     found = history.find(user, candidates.candidate_item)
     columns: list[Floats | Doubles] = [
         *_source_features(candidates, user),
+        *statistics.neighbours.features(users, candidates),
         *item_features(users, user, candidates.candidate_item, offsets, view, popularity, statistics),
         *_history_features(users.now, history, found, user),
         overlap,

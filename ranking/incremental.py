@@ -14,7 +14,6 @@ from interest.store.protocol import StoreReader, StoreWriter
 from ranking.continued import continued_reranker, require_features
 from ranking.encoder import load_encoder
 from ranking.encoder_files import encoder_identity
-from ranking.learning import TrainingSettings, World
 from ranking.release import UNTIL, ModelRepository, Release
 from ranking.retriever_settings import settings_of
 from ranking.training_steps import (
@@ -29,6 +28,7 @@ from ranking.training_steps import (
     forget_old,
     load_world,
 )
+from ranking.training_windows import TrainingSettings, World
 
 INCREMENTS = "increments"  # of a release's details: incremental trainings since the last full one
 

@@ -1,4 +1,4 @@
-"""Statistics of items as the interest model was fitted, by item key."""
+"""What is known of items since the interest model was fitted, by item key: statistics and neighbours."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ import numpy as np
 from interest.batch import Floats, Longs
 from interest.catalogue import CatalogueView
 from interest.model import STATISTICS, InterestModel
+from ranking.neighbours import Neighbours
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,7 @@ class ItemStatistics:
 
     values: Floats
     row_of_key: Longs  # -1 for an unknown key
+    neighbours: Neighbours
 
     @classmethod
     def of(cls, model: InterestModel, view: CatalogueView) -> "ItemStatistics":
@@ -24,12 +26,12 @@ class ItemStatistics:
         keys = view.keys[[row for row in rows if row is not None]]
         table = np.full(int(keys.max(initial=-1)) + 1, -1, dtype=np.int64)
         table[keys] = known
-        return cls(np.concatenate([model.statistics, _unknown()]), table)
+        return cls(np.concatenate([model.statistics, _unknown()]), table, Neighbours.of(model, view, table))
 
     @classmethod
     def nothing(cls) -> "ItemStatistics":
         """No item is known."""
-        return cls(_unknown(), np.zeros(0, dtype=np.int64))
+        return cls(_unknown(), np.zeros(0, dtype=np.int64), Neighbours.nothing())
 
     def find(self, keys: Longs) -> Floats:
         """float32 [n, len(STATISTICS)] of these item keys."""

@@ -1,142 +1,32 @@
-"""Learning to rank from the log: past requests through the serving code, their queries, and the fitted booster."""
+"""Learning to rank from past requests: their queries, made by the code that serves, quotas and the fitted booster."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Literal
+from dataclasses import replace
 
 import lightgbm
 import numpy as np
 
 from interest.batch import Doubles, Longs, UserBatch
-from interest.catalogue import Catalogue
-from interest.fitting import InterestSettings, fit_interest_model
 from interest.lookup import InterestLookup
-from interest.model import InterestModel
-from interest.store.protocol import EventColumns, StoreReader
 from ranking.batch import CandidateRequest
 from ranking.features import make_features
 from ranking.item_statistics import ItemStatistics
 from ranking.lambdamart import BoosterSettings, RankingData, fit_booster, predict
 from ranking.model_retriever import make_retriever
+from ranking.new_items import among_hidden, without_items
 from ranking.newcomers import as_newcomers
 from ranking.offline import USERS_AT_ONCE, candidate_labels, plain_requests
 from ranking.popularity import Popularity
 from ranking.queries import Queries, fewer_negatives, joined, with_a_wanted_item
 from ranking.quotas import fit_quotas, source_lists
-from ranking.requests import LEAD_S, PastRequests, latest_requests, past_requests, windows
+from ranking.requests import PastRequests
 from ranking.retriever_settings import RetrieverSettings
+from ranking.training_windows import TrainingSettings, Window, World
 
 VALIDATION_SHARE = 0.25  # of the queries, the latest ones
 FEWEST_QUERIES = 50  # with fewer there is nothing to learn from
 METRIC_PLACES = 10
 QUOTA_REQUESTS = 400  # that the quotas of the sources are fitted to
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingSettings:
-    """What a training may be told; the defaults are tuned on validation data.
-
-    The last `log_share` of the events is cut into `cuts` windows. For each one an interest model is fitted on the
-    events up to its first possible request, and at most `sessions_per_user` sessions of every user inside it become
-    requests, at most `max_requests` in all, whose wanted items are those of the following `horizon_s`. The latest
-    sessions of at most `held_out_requests` users in the last `held_out_share` of the events are requests, too, in
-    `folds` parts: see `held_out_windows`. `newcomer_share` of all requests are asked again as of users of whom hardly
-    anything is known. Of each query's unwanted candidates `negatives` are kept, by chance.
-    """
-
-    encoder: Literal["ngram", "minilm", "combined"] = "combined"
-    ngram_dims: int = 256
-    cuts: int = 2
-    log_share: float = 0.3
-    sessions_per_user: int = 2
-    horizon_s: float = 60 * 86_400.0
-    max_requests: int = 3_000
-    folds: int = 4
-    held_out_share: float = 0.6
-    held_out_requests: int = 6_000
-    newcomer_share: float = 0.2
-    negatives: int = 60
-    interest: InterestSettings = field(default_factory=InterestSettings)
-    retriever: RetrieverSettings = field(default_factory=RetrieverSettings)
-    booster: BoosterSettings = field(default_factory=BoosterSettings)
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What training reads: `events` of items in the catalogue, `user_ids` by user key."""
-
-    reader: StoreReader
-    catalogue: Catalogue
-    popularity: Popularity
-    events: EventColumns
-    user_ids: dict[int, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Past requests, and an interest model that knows nothing of what their users did from then on.
-
-    `rng` is the window's own: what other windows draw changes nothing in it.
-    """
-
-    model: InterestModel
-    requests: PastRequests
-    rng: np.random.Generator
-
-
-def fit_interest(world: World, now: float, settings: InterestSettings, rng: np.random.Generator) -> InterestModel:
-    """The interest model on the events up to `now` (unix seconds)."""
-    view = world.catalogue.view()
-    order = np.argsort(view.keys)
-    return fit_interest_model(world.events, view.keys[order], [view.ids[row] for row in order], now, settings, rng)
-
-
-def past_windows(
-    world: World, settings: TrainingSettings, rng: np.random.Generator, progress: Callable[[int, int], None]
-) -> list[Window]:
-    """Requests of each window with the interest model as of before them; `progress` hears (windows done, of)."""
-    stretches = windows(world.events, settings.cuts, settings.log_share)
-    found = []
-    for number, ((start, end), own) in enumerate(zip(stretches, rng.spawn(len(stretches)), strict=True)):
-        requests = past_requests(world.events, start, end, settings.horizon_s, settings.sessions_per_user, own)
-        chosen = own.permutation(len(requests))[: settings.max_requests // settings.cuts]
-        requests = requests.take(np.sort(chosen))
-        if len(requests):
-            model = fit_interest(world, start - LEAD_S, settings.interest, own)  # as of the earliest of the requests
-            found.append(Window(model, requests, own))
-        progress(number + 1, len(stretches))
-    return found
-
-
-def held_out_windows(
-    world: World, settings: TrainingSettings, rng: np.random.Generator, progress: Callable[[int, int], None]
-) -> list[Window]:
-    """The latest session of each user as a request, with models of the whole log but for those sessions, by folds.
-
-    The models of `past_windows` are older and have learned from less than the one that serves, so the reranker would
-    trust what they say too little. These know what it knows, except what the fold's own users did at and after their
-    requests; what others did later they have seen. `progress` hears (folds done, of).
-    """
-    events, newest = world.events, float(world.events.timestamp.max(initial=0.0))
-    start = float(np.quantile(events.timestamp, 1.0 - settings.held_out_share)) if len(events.seq) else 0.0
-    requests = latest_requests(events, start, settings.horizon_s, settings.held_out_requests, rng)
-    fold = rng.permutation(len(requests)) % settings.folds
-    found = []
-    for number, own in enumerate(rng.spawn(settings.folds)):
-        mine = requests.take(np.flatnonzero(fold == number))
-        if len(mine):
-            known = events.where(events.timestamp <= _ends(mine, events.user_key))
-            found.append(Window(fit_interest(replace(world, events=known), newest, settings.interest, own), mine, own))
-        progress(number + 1, settings.folds)
-    return found
-
-
-def _ends(requests: PastRequests, user_key: Longs) -> Doubles:
-    """Until when each event [n] of these users may be known: their request's instant, inf for others."""
-    order = np.argsort(requests.user_key)
-    keys, as_of = requests.user_key[order], requests.as_of[order]
-    place = np.minimum(np.searchsorted(keys, user_key), len(keys) - 1)
-    return np.where(keys[place] == user_key, as_of[place], np.inf)
 
 
 def fit_retriever(world: World, window: Window, settings: RetrieverSettings, seed: int) -> RetrieverSettings:
@@ -211,6 +101,8 @@ def fit_reranker(
 
 def _window_queries(world: World, window: Window, settings: TrainingSettings) -> list[Queries]:
     """Each request in both modes, with repeats and new items only, and some of them again as of newcomers."""
+    if len(window.hidden):
+        return _new_item_queries(world, window, settings)
     maker = _QueryMaker(world, window, settings)
     count = settings.retriever.candidates
     found = []
@@ -226,6 +118,18 @@ def _window_queries(world: World, window: Window, settings: TrainingSettings) ->
             plain_requests(some.requests.as_of, True, count), exclude_offsets=some.own_offsets, exclude_item=some.own
         )
         found.append(maker.queries(users, some.requests, asked))
+    return found
+
+
+def _new_item_queries(world: World, window: Window, settings: TrainingSettings) -> list[Queries]:
+    popularity = Popularity()
+    popularity.append(without_items(world.events, window.hidden))
+    maker = _QueryMaker(replace(world, popularity=popularity), window, settings)
+    found = []
+    for batch in _batches(window.requests):
+        users = _users(world, maker.lookup, batch)
+        asked = plain_requests(batch.as_of, True, settings.retriever.candidates)
+        found.append(maker.queries(users, batch, among_hidden(asked, users, batch, window.hidden, window.rng)))
     return found
 
 

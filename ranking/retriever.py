@@ -175,15 +175,21 @@ class Retriever:
         return np.sort(keys)
 
     def _filled(self, batch: "_Batch", group: Group, user: int, keys: Longs, count: int) -> Longs:
-        """Up to `count` keys: the most wanted of all time first, then in key order."""
+        """Up to `count` keys: the most wanted of all time first, then the nearest texts, then in key order."""
         free = group.eligible.copy()
         for taken in (keys, batch.excluded.of(user)):
             free[taken[taken < len(free)]] = False
         popular = batch.view.keys[self._popularity.order(float(batch.users.now[user]), batch.view, ALL_TIME)]
         popular = popular[free[popular]][: count - len(keys)]
         free[popular] = False
-        rest = group.keys[free[group.keys]][: count - len(keys) - len(popular)]
-        return np.concatenate([keys, popular, rest])
+        alike = popular[:0]
+        if len(keys) + len(popular) < count and self._quotas["content"]:
+            alone = Group([user], group.eligible, group.keys)
+            alike = by_vector(self._content, alone, batch.excluded, batch.users.content, count).get(user, alike)
+            alike = alike[free[alike]][: count - len(keys) - len(popular)]
+            free[alike] = False
+        rest = group.keys[free[group.keys]][: count - len(keys) - len(popular) - len(alike)]
+        return np.concatenate([keys, popular, alike, rest])
 
     def _scored(self, batch: "_Batch", chosen: list[Longs]) -> CandidateBatch:
         """Every score is made pair by pair, so that equal requests get equal scores in any batch."""

@@ -9,16 +9,7 @@ from rich.progress import Progress
 from interest.incremental import first_checkpoint
 from interest.store.protocol import StoreReader, StoreWriter
 from ranking.encoder import CombinedEncoder, Encoder, MiniLMEncoder, NgramEncoder
-from ranking.learning import (
-    TrainingSettings,
-    World,
-    fit_interest,
-    fit_reranker,
-    fit_retriever,
-    held_out_windows,
-    past_queries,
-    past_windows,
-)
+from ranking.learning import fit_reranker, fit_retriever, past_queries
 from ranking.offline import all_items
 from ranking.queries import Queries
 from ranking.release import UNTIL, ModelRepository, Release
@@ -31,6 +22,14 @@ from ranking.training_steps import (
     embed_items,
     forget_old,
     load_world,
+)
+from ranking.training_windows import (
+    TrainingSettings,
+    World,
+    fit_interest,
+    held_out_windows,
+    new_item_windows,
+    past_windows,
 )
 
 __all__ = ["TrainingSettings", "train"]
@@ -115,6 +114,7 @@ def _held_out_queries(
     world: World, settings: TrainingSettings, rng: np.random.Generator, steps: Steps
 ) -> Queries | None:
     windows = held_out_windows(world, settings, rng, lambda done, total: steps.show("held-out interests", done, total))
+    windows += new_item_windows(world, settings, rng, lambda done, total: steps.show("new items", done, total))
     return past_queries(world, windows, settings, lambda done, total: steps.show("held-out requests", done, total))
 
 

@@ -18,11 +18,11 @@ from ranking.encoder import Encoder
 from ranking.encoder_files import encoder_identity
 from ranking.features import FEATURES
 from ranking.lambdamart import BoosterSettings, save_booster
-from ranking.learning import World
 from ranking.offline import all_items, events_of_known_items
 from ranking.popularity import Popularity
 from ranking.release import ManifestFields, ModelRepository, Release
 from ranking.retriever_settings import RetrieverSettings
+from ranking.training_windows import World
 
 RERANKED = "reranked"  # of a release's details: how far the reranker has learned, and with which interest model
 CHECKPOINT = "checkpoint"  # a name in the repository, and of a release's details: the version that goes with it

@@ -10,17 +10,15 @@ the compiler turns into vector instructions.
 Numba keeps its machine code for as long as this file does not change: every constant of the loop is born here.
 """
 
-import logging
-import time
 from collections.abc import Callable
 from functools import cache
-from typing import Any
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
 from interest.batch import Doubles, Floats
+from ranking.machine_code import machine_code
 
 Ints = npt.NDArray[np.int32]
 Words = npt.NDArray[np.uint32]
@@ -42,33 +40,12 @@ _SIGNATURE = numba.void(
     *[numba.int32[::1], numba.int32[::1], numba.float64[:, ::1]],  # word_tests, tree_words, leaf_value
     numba.float64[::1],  # scores
 )
-log = logging.getLogger("attune.trees")
 
 
 @cache
 def compiled_score() -> tuple[Callable[..., None], float]:
-    """The loop as machine code for this processor, and the seconds that took: once a process, and before a request.
-
-    Machine code is kept beside this file or, where that may not be written, in the user's cache folder or in
-    NUMBA_CACHE_DIR, so that only the first process of a machine compiles; without any of them every process does.
-    """
-    start = time.perf_counter()
-    try:
-        score = _compile(keep=True)
-    except (RuntimeError, OSError) as error:  # no folder for the cache; a full disk
-        log.warning("compiled trees are not kept, every start compiles them: %s", error)
-        score = _compile(keep=False)
-    taken = time.perf_counter() - start
-    log.info("trees compiled in %.2f s", taken)
-    return score, taken
-
-
-def _compile(keep: bool) -> Callable[..., None]:
-    score: Any = numba.njit(nogil=True, error_model="numpy", cache=keep)(_score)
-    score.compile(_SIGNATURE)
-    score.disable_compile()  # other types of arguments are an error, not a second of compiling within a request
-    compiled: Callable[..., None] = score
-    return compiled
+    """The loop as machine code for this processor, and the seconds that took: once a process, and before a request."""
+    return machine_code(_score, _SIGNATURE)
 
 
 def _fill_columns(

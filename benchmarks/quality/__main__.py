@@ -20,7 +20,7 @@ from rich.console import Console
 
 from benchmarks.bench_recommend import machine
 from benchmarks.quality.cold_items import cold_items, write_cold_folder
-from benchmarks.quality.cold_users import cold_users
+from benchmarks.quality.cold_users import cold_users, declare
 from ranking.bootstrap import LEVEL, RESAMPLES
 from ranking.comparison import SEED
 from ranking.tasks import strict_cut
@@ -105,6 +105,7 @@ class Bench:
         copy = self._state / f"{home.name}-cold-users"
         shutil.rmtree(copy, ignore_errors=True)
         shutil.copytree(home, copy)
+        declare(self._data, copy)
         with self.server(copy) as url:
             users = cold_users(self._console, self._data, copy, url)
         shutil.rmtree(copy)

@@ -10,10 +10,10 @@ import numpy as np
 from rich.console import Console
 
 from interest.batch import Floats
-from interest.catalogue import CatalogueView
-from interest.events import Event, Facet
+from interest.catalogue import Catalogue, CatalogueView
+from interest.events import Event, Facet, InterestEdit
 from interest.features import item_facets
-from interest.store.open import open_reader
+from interest.store.open import open_reader, open_writer
 from interest.store.protocol import StoreReader
 from ranking.baselines.base import Settings, rank
 from ranking.baselines.content import Content, declared_scores
@@ -22,10 +22,11 @@ from ranking.baselines.data import Interactions, Requests
 from ranking.baselines.folder import NumberedWorld, questions_of, ranked_rows
 from ranking.baselines.tuning import Questions
 from ranking.comparison import Lists, Truth, compare
+from ranking.offline import all_items
 from ranking.tasks import Task, shared_tasks
 from serve.commands.data import progress_bars, row_counter
 from serve.commands.evaluate import OWN
-from serve.commands.evaluation_client import Progress, ask, post, put
+from serve.commands.evaluation_client import Progress, ask, post
 from serve.commands.evaluation_subject import load_subject, truth_of
 from serve.commands.run import store_in
 
@@ -49,12 +50,38 @@ class Study:
     progress: Progress
 
 
+def declare(data: Path, home: Path) -> None:
+    """Write down what the users of the study declare, each as of their own instant; before a server reads the store.
+
+    Declared are the `DECLARED` categories, tags and words with the greatest sum of weights over the items the user had.
+    A server stamps an edit with the end of its data, after which the users' held-out events are not to be foretold.
+    """
+    with closing(open_reader(store_in(home))) as reader, closing(open_writer(store_in(home))) as writer:
+        catalogue = Catalogue()
+        catalogue.apply(all_items(reader))
+        task, acts = _study(reader, data)
+        writer.append(
+            [
+                InterestEdit(
+                    record_id=f"{_stranger(user_id, 0)}:declared",
+                    user_id=_stranger(user_id, 0),
+                    timestamp=as_of,
+                    facets=tuple(_frequent(own, catalogue.view())),
+                    replace=True,
+                )
+                for user_id, as_of, own in zip(task.user_ids, task.as_of.tolist(), acts, strict=True)
+            ]
+        )
+
+
 def cold_users(console: Console, data: Path, home: Path, url: str) -> list[dict[str, Any]]:
-    """One comparison for each amount of knowledge: popularity, content cosine and Attune on the same users."""
+    """One comparison for each amount of knowledge: popularity, content cosine and Attune on the same users.
+
+    `home` is one that `declare` has written to.
+    """
     with closing(open_reader(store_in(home))) as reader, progress_bars(console) as bars:
         subject = load_subject(reader, home, data, strict=False)
-        task = next(task for task in shared_tasks(data) if task.name == "new")
-        task, acts = _with_enough_events(reader, task)
+        task, acts = _study(reader, data)
         questions = questions_of(task, subject.numbers)
         truth = truth_of(questions, subject.numbers)
         study = Study(task, acts, questions, subject.numbers, truth, url, row_counter(bars))
@@ -63,8 +90,9 @@ def cold_users(console: Console, data: Path, home: Path, url: str) -> list[dict[
     return found
 
 
-def _with_enough_events(reader: StoreReader, task: Task) -> tuple[Task, list[list[Event]]]:
-    """Users with at least as many events before their instant as the largest of `EVENTS`."""
+def _study(reader: StoreReader, data: Path) -> tuple[Task, list[list[Event]]]:
+    """Users with at least as many events before their instant as the largest of `EVENTS`, and these, newest first."""
+    task = next(task for task in shared_tasks(data) if task.name == "new")
     chosen, acts = [], []
     for place, (user_id, as_of) in enumerate(zip(task.user_ids, task.as_of.tolist(), strict=True)):
         own = [event for event in reader.events_of(user_id, 100_000) if event.timestamp <= as_of]
@@ -76,9 +104,14 @@ def _with_enough_events(reader: StoreReader, task: Task) -> tuple[Task, list[lis
     return task.take(np.array(chosen, dtype=np.int64)), acts
 
 
+def _stranger(user_id: str, events: int) -> str:
+    """Under what name this user comes back with so many events."""
+    return f"cold-{events}-{user_id}"
+
+
 def _truncated(study: Study, count: int) -> dict[str, Any]:
     """The latest `count` events of each, posted as those of somebody new, asked for as of the user's own instant."""
-    names = [f"cold-{count}-{user_id}" for user_id in study.task.user_ids]
+    names = [_stranger(user_id, count) for user_id in study.task.user_ids]
     bodies = [
         _event_body(name, place, event)
         for name, own in zip(names, study.acts, strict=True)
@@ -91,27 +124,16 @@ def _truncated(study: Study, count: int) -> dict[str, Any]:
     def content(settings: Settings) -> Floats:
         return Content().fit(study.numbers.world, settings).scores(requests)
 
-    asked = _bodies(study, names, study.task.as_of.tolist())
-    return {"events": count, **_compared(study, asked, requests, Content.grid, content)}
+    return {"events": count, **_compared(study, _bodies(study, names), requests, Content.grid, content)}
 
 
 def _declared(study: Study, view: CatalogueView) -> dict[str, Any]:
-    """No events, but the interests that the user's own items carry most; asked for now, as an edit is stamped now.
-
-    Declared are the `DECLARED` categories, tags and words with the greatest sum of weights over the items the user had.
-    The server's clock stands at the end of the data; popularity is counted at that instant for everybody.
-    """
-    names = [f"cold-0-{user_id}" for user_id in study.task.user_ids]
-    declared = [_frequent(own, view) for own in study.acts]
-    now = 0.0
-    for name, facets in zip(names, declared, strict=True):
-        interests = [{"kind": facet.kind, "name": facet.name, "weight": weight} for facet, weight in facets]
-        now = put(study.url, f"/v1/users/{name}/interests", {"interests": interests})["now"]
-    texts = [" ".join(facet.name for facet, _ in facets) for facets in declared]
+    """No events, but what `declare` wrote down, asked for as of the user's own instant like all others."""
+    names = [_stranger(user_id, 0) for user_id in study.task.user_ids]
+    texts = [" ".join(facet.name for facet, _ in _frequent(own, view)) for own in study.acts]
     scores = declared_scores(study.numbers.world.texts, texts)
-    instants = np.full(len(names), now)
-    requests = replace(study.questions.requests, as_of=instants)
-    found = _compared(study, _bodies(study, names, None), requests, ({"vectors": "words"},), lambda _: scores)
+    requests = study.questions.requests
+    found = _compared(study, _bodies(study, names), requests, ({"vectors": "words"},), lambda _: scores)
     return {"events": 0, "declared": DECLARED, **found}
 
 
@@ -137,13 +159,12 @@ def _latest(requests: Requests, numbers: NumberedWorld, acts: Sequence[Sequence[
     return replace(requests, user=np.full(len(requests), -1), history=history)
 
 
-def _bodies(study: Study, names: Sequence[str], as_of: Sequence[float] | None) -> list[dict[str, Any]]:
+def _bodies(study: Study, names: Sequence[str]) -> list[dict[str, Any]]:
     """One request a user that leaves out all they ever had, also what the server does not know of."""
-    had = [sorted({event.item_id for event in own}) for own in study.acts]
-    bodies: list[dict[str, Any]] = [
-        {"user_id": name, "count": DEPTH, "exclude_ids": ids} for name, ids in zip(names, had, strict=True)
+    return [
+        {"user_id": name, "count": DEPTH, "as_of": at, "exclude_ids": sorted({event.item_id for event in own})}
+        for name, at, own in zip(names, study.task.as_of.tolist(), study.acts, strict=True)
     ]
-    return bodies if as_of is None else [{**body, "as_of": at} for body, at in zip(bodies, as_of, strict=True)]
 
 
 def _compared(

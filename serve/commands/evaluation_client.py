@@ -71,11 +71,6 @@ def post(url: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
     return _json(httpx.post(f"{url}{path}", json=body, timeout=TIMEOUT_MS / 1000))
 
 
-def put(url: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-    """One PUT; raises `AttuneError` with the server's words when it refuses."""
-    return _json(httpx.put(f"{url}{path}", json=body, timeout=TIMEOUT_MS / 1000))
-
-
 def _json(answer: httpx.Response) -> dict[str, Any]:
     if answer.status_code not in (200, 202):
         raise AttuneError(f"{answer.request.url.path}: the server answered {answer.status_code}: {answer.text[:300]}")

@@ -1,5 +1,6 @@
 """Cold items are held out of the interactions and stay in the catalogue; declared interests are those most frequent."""
 
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +9,12 @@ import pyarrow.parquet
 from numpy.testing import assert_array_equal
 
 from benchmarks.quality.cold_items import MARK, SHARE, _only_cold, cold_ids, write_cold_folder
-from benchmarks.quality.cold_users import _frequent, _latest
+from benchmarks.quality.cold_users import _frequent, _latest, declare
 from interest.catalogue import Catalogue
 from interest.events import Event, EventType, Facet
 from interest.items import Item
+from interest.profile import declared_interests
+from interest.store.open import open_reader, open_writer
 from interest.store.protocol import ItemChange
 from ranking.baselines.data import Interactions, requests_of
 from ranking.baselines.folder import numbered
@@ -79,6 +82,29 @@ def test_declared_are_the_facets_with_the_greatest_weight_over_the_users_items()
         (Facet("tag", "red"), 0.4),
     ]
     assert Facet("category", "sea") not in dict(found)
+
+
+def test_strangers_declare_at_the_instant_they_are_asked_for_and_not_at_the_end_of_the_data(tmp_path: Path) -> None:
+    seen, later = [event(f"{film:03}", float(film)) for film in range(6)], event("006", 50.0)
+    folder = films(tmp_path / "films")
+    rows = {"user_id": ["u"], "item_id": [later.item_id], "rating": [5], "timestamp": [int(later.timestamp)]}
+    pyarrow.parquet.write_table(pyarrow.table(rows), folder / "validation.parquet")
+    rows = {
+        "user_id": ["u"] * 6,
+        "item_id": [one.item_id for one in seen],
+        "rating": [5] * 6,
+        "timestamp": [int(one.timestamp) for one in seen],
+    }
+    pyarrow.parquet.write_table(pyarrow.table(rows), folder / "train.parquet")
+    url = f"sqlite:///{tmp_path / 'attune.db'}"
+    with closing(open_writer(url)) as writer:
+        writer.put_items([Item(item_id=f"{film:03}", title="", tags=("sea",)) for film in range(7)], None, "")
+        writer.append([*seen, event("006", 99.0)])
+    declare(folder, tmp_path)
+    with closing(open_reader(url)) as reader:
+        before, asked = reader.profiles_as_of(["cold-0-u"] * 2, [48.0, 49.0])
+    assert declared_interests(before) == {}
+    assert declared_interests(asked) == {Facet("tag", "sea"): 1.0}
 
 
 def test_a_cold_user_is_a_stranger_with_only_the_latest_events() -> None:

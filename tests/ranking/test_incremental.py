@@ -20,8 +20,7 @@ from interest.store.open import open_reader, open_writer
 from interest.store.protocol import StoreReader, StoreWriter
 from ranking.incremental import train_incrementally
 from ranking.lambdamart import BoosterSettings
-from ranking.learning import Window, past_queries
-from ranking.learning import World as LearningWorld
+from ranking.learning import past_queries
 from ranking.offline import load_stages
 from ranking.queries import Queries
 from ranking.release import ModelRepository, Release
@@ -29,6 +28,8 @@ from ranking.reranker import MODEL_FILE
 from ranking.synthetic import World, make_world
 from ranking.training import TrainingSettings, train
 from ranking.training_steps import CHECKPOINT
+from ranking.training_windows import Window
+from ranking.training_windows import World as LearningWorld
 
 pytestmark = pytest.mark.thorough
 

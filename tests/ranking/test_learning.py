@@ -11,6 +11,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import ranking.learning
+import ranking.training_windows
 from interest.catalogue import Catalogue
 from interest.events import Event, EventType
 from interest.fitting import InterestSettings
@@ -20,20 +21,20 @@ from interest.store.open import open_reader, open_writer
 from interest.store.protocol import EventColumns
 from ranking.features import FEATURES
 from ranking.lambdamart import BoosterSettings, RankingData, fit_booster
-from ranking.learning import (
-    TrainingSettings,
-    World,
-    fit_interest,
-    fit_reranker,
-    held_out_windows,
-    past_queries,
-    past_windows,
-)
+from ranking.learning import fit_reranker, past_queries
 from ranking.offline import all_items, events_of_known_items
 from ranking.popularity import Popularity
 from ranking.queries import Queries
 from ranking.requests import windows
 from ranking.synthetic import make_world
+from ranking.training_windows import (
+    TrainingSettings,
+    World,
+    fit_interest,
+    held_out_windows,
+    new_item_windows,
+    past_windows,
+)
 
 HOUR_S, MINUTE_S = 3_600.0, 60.0
 SETTINGS = TrainingSettings(cuts=2, sessions_per_user=2, horizon_s=HOUR_S, negatives=20)
@@ -107,7 +108,9 @@ def test_what_happens_after_a_window_changes_neither_its_features_nor_its_labels
     def leaking(world: World, now: float, settings: InterestSettings, rng: np.random.Generator) -> InterestModel:
         return fit_interest(world, float(world.events.timestamp.max()), settings, rng)
 
-    monkeypatch.setattr(ranking.learning, "fit_interest", leaking)  # the negative control: this test sees a leak
+    monkeypatch.setattr(
+        ranking.training_windows, "fit_interest", leaking
+    )  # the negative control: this test sees a leak
     found, expected = first_rows(learned(whole), number)[0], first_rows(learned(altered), number)[0]
     assert found.shape != expected.shape or not np.array_equal(found, expected, equal_nan=True)
 
@@ -145,7 +148,7 @@ def test_a_held_out_session_and_what_its_user_did_later_is_not_in_the_model_of_i
         seen.append(known.events)
         return fit_interest(known, now, settings, rng)
 
-    monkeypatch.setattr(ranking.learning, "fit_interest", watched)
+    monkeypatch.setattr(ranking.training_windows, "fit_interest", watched)
     settings = replace(SETTINGS, folds=3)
     folds = held_out_windows(world, settings, np.random.default_rng(0), silent)
     assert len(folds) == len(seen) == 3
@@ -162,8 +165,32 @@ def test_a_held_out_session_and_what_its_user_did_later_is_not_in_the_model_of_i
         assert np.isin(world.events.seq[others], known.seq).all()
 
 
-def test_without_events_nobody_is_held_out(make: MakeWorld) -> None:
-    assert held_out_windows(make([Item(item_id="a", title="a")], []), SETTINGS, np.random.default_rng(0), silent) == []
+def test_of_new_items_neither_model_nor_popularity_nor_neighbours_know_anything(make: MakeWorld) -> None:
+    made = make_world(np.random.default_rng(3), items_per_domain=80, users=120, events=4_000)
+    world = make(made.items, made.events)
+    settings = replace(SETTINGS, new_item_share=0.5, horizon_s=480 * HOUR_S)
+    found = new_item_windows(world, settings, np.random.default_rng(0), silent)
+    assert len(found) == settings.cuts
+    view = world.catalogue.view()
+    for window in found:
+        known = {view.row_of_id(item_id) for item_id in window.model.item_ids}
+        assert len(window.hidden) > 20
+        assert not known & set(view.rows(window.hidden).tolist())
+        assert np.isin(window.requests.wanted, window.hidden).all()
+    queries = past_queries(world, found, settings, silent)
+    assert queries is not None
+    assert (queries.data.labels > 0).any()
+    values = queries.data.values
+    assert (values[:, FEATURES.index("popularity_all")] == 0).all()
+    assert np.isnan(values[:, FEATURES.index("item_users")]).all()
+    assert np.isnan(values[:, FEATURES.index("near_text")]).all()
+    assert (values[:, FEATURES.index("own_acts")] == 0).all()
+
+
+def test_without_events_nobody_is_held_out_and_no_item_is_new(make: MakeWorld) -> None:
+    world = make([Item(item_id="a", title="a")], [])
+    assert held_out_windows(world, SETTINGS, np.random.default_rng(0), silent) == []
+    assert new_item_windows(world, SETTINGS, np.random.default_rng(0), silent) == []
 
 
 def test_the_model_that_is_measured_saw_nothing_of_the_time_it_is_measured_on(monkeypatch: pytest.MonkeyPatch) -> None:

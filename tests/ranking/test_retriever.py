@@ -315,6 +315,20 @@ def test_a_catalogue_alone_still_serves_in_key_order() -> None:
     assert of(made.retrieve(batch, requests([2])), 0)[0].tolist() == [2, 5]
 
 
+def test_where_the_sources_name_too_few_the_nearest_texts_fill_up() -> None:
+    rng = np.random.default_rng(8)
+    made, batch = retriever(rng), users(rng, [{}])
+    wanted = requests([40], expression="price < 12")  # about 95 items, most of them nobody's
+    quotas = {**dict.fromkeys(SOURCES, 0), "session": 99, "content": 1}
+    alone = Retriever(made._catalogue, Popularity(), np.arange(3), np.eye(3, DIMS, dtype=np.float32), quotas, heads=2)
+    named = set(alone.retrieve(batch, wanted).candidate_item.tolist())
+    content = alone._catalogue.view().content @ batch.content[0].T
+    able = [key for key in eligible({}, False, set(), "", True) if (item(key).price or 0) < 12]
+    nearest = sorted(able, key=lambda key: -content[key].max())
+    assert len(named) == 40
+    assert set(nearest[:37]) <= named
+
+
 def test_an_empty_catalogue_and_an_empty_batch_have_empty_answers() -> None:
     made = Retriever(Catalogue(), Popularity(), np.zeros(0, np.int64), np.zeros((0, DIMS), np.float32))
     one = replace(users(np.random.default_rng(0), [{}]), content=np.zeros((1, 2, 0), np.float32))

@@ -1,0 +1,153 @@
+"""Past requests to learn from, each with an interest model that knows nothing of what its user did from then on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import numpy as np
+
+from interest.batch import Doubles, Longs
+from interest.catalogue import Catalogue
+from interest.fitting import InterestSettings, fit_interest_model
+from interest.model import InterestModel
+from interest.store.protocol import EventColumns, StoreReader
+from ranking.lambdamart import BoosterSettings
+from ranking.new_items import hidden_items, wanting, without_items
+from ranking.popularity import Popularity
+from ranking.requests import LEAD_S, PastRequests, latest_requests, past_requests, windows
+from ranking.retriever_settings import RetrieverSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSettings:
+    """What a training may be told; the defaults are tuned on validation data.
+
+    The last `log_share` of the events is cut into `cuts` windows. For each one an interest model is fitted on the
+    events up to its first possible request, and at most `sessions_per_user` sessions of every user inside it become
+    requests, at most `max_requests` in all, whose wanted items are those of the following `horizon_s`. The latest
+    sessions of at most `held_out_requests` users in the last `held_out_share` of the events are requests, too, in
+    `folds` parts: see `held_out_windows`. `newcomer_share` of all requests are asked again as of users of whom hardly
+    anything is known. `new_item_share` of all items are taken for new ones in `new_item_windows`, and at most
+    `new_item_requests` are for them alone. Of each query's unwanted candidates `negatives` are kept, by chance.
+    """
+
+    encoder: Literal["ngram", "minilm", "combined"] = "combined"
+    ngram_dims: int = 256
+    cuts: int = 2
+    log_share: float = 0.3
+    sessions_per_user: int = 2
+    horizon_s: float = 60 * 86_400.0
+    max_requests: int = 3_000
+    folds: int = 4
+    held_out_share: float = 0.6
+    held_out_requests: int = 6_000
+    newcomer_share: float = 0.2
+    new_item_share: float = 0.1
+    new_item_requests: int = 800
+    negatives: int = 60
+    interest: InterestSettings = field(default_factory=InterestSettings)
+    retriever: RetrieverSettings = field(default_factory=RetrieverSettings)
+    booster: BoosterSettings = field(default_factory=BoosterSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What training reads: `events` of items in the catalogue, `user_ids` by user key."""
+
+    reader: StoreReader
+    catalogue: Catalogue
+    popularity: Popularity
+    events: EventColumns
+    user_ids: dict[int, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Past requests, and an interest model that knows nothing of what their users did from then on.
+
+    `rng` is the window's own: what other windows draw changes nothing in it. `hidden`: keys of items, ascending, whose
+    every event the model and its queries do not know; where there are any, only they are asked for.
+    """
+
+    model: InterestModel
+    requests: PastRequests
+    rng: np.random.Generator
+    hidden: Longs = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+
+def fit_interest(world: World, now: float, settings: InterestSettings, rng: np.random.Generator) -> InterestModel:
+    """The interest model on the events up to `now` (unix seconds)."""
+    view = world.catalogue.view()
+    order = np.argsort(view.keys)
+    return fit_interest_model(world.events, view.keys[order], [view.ids[row] for row in order], now, settings, rng)
+
+
+def past_windows(
+    world: World, settings: TrainingSettings, rng: np.random.Generator, progress: Callable[[int, int], None]
+) -> list[Window]:
+    """Requests of each window with the interest model as of before them; `progress` hears (windows done, of)."""
+    stretches = windows(world.events, settings.cuts, settings.log_share)
+    found = []
+    for number, ((start, end), own) in enumerate(zip(stretches, rng.spawn(len(stretches)), strict=True)):
+        requests = past_requests(world.events, start, end, settings.horizon_s, settings.sessions_per_user, own)
+        chosen = own.permutation(len(requests))[: settings.max_requests // settings.cuts]
+        requests = requests.take(np.sort(chosen))
+        if len(requests):
+            model = fit_interest(world, start - LEAD_S, settings.interest, own)  # as of the earliest of the requests
+            found.append(Window(model, requests, own))
+        progress(number + 1, len(stretches))
+    return found
+
+
+def held_out_windows(
+    world: World, settings: TrainingSettings, rng: np.random.Generator, progress: Callable[[int, int], None]
+) -> list[Window]:
+    """The latest session of each user as a request, with models of the whole log but for those sessions, by folds.
+
+    The models of `past_windows` are older and have learned from less than the one that serves, so the reranker would
+    trust what they say too little. These know what it knows, except what the fold's own users did at and after their
+    requests; what others did later they have seen. `progress` hears (folds done, of).
+    """
+    events, newest = world.events, float(world.events.timestamp.max(initial=0.0))
+    start = float(np.quantile(events.timestamp, 1.0 - settings.held_out_share)) if len(events.seq) else 0.0
+    requests = latest_requests(events, start, settings.horizon_s, settings.held_out_requests, rng)
+    fold = rng.permutation(len(requests)) % settings.folds
+    found = []
+    for number, own in enumerate(rng.spawn(settings.folds)):
+        mine = requests.take(np.flatnonzero(fold == number))
+        if len(mine):
+            known = events.where(events.timestamp <= _ends(mine, events.user_key))
+            found.append(Window(fit_interest(replace(world, events=known), newest, settings.interest, own), mine, own))
+        progress(number + 1, settings.folds)
+    return found
+
+
+def new_item_windows(
+    world: World, settings: TrainingSettings, rng: np.random.Generator, progress: Callable[[int, int], None]
+) -> list[Window]:
+    """Requests of each window for items whose events are hidden; `progress` hears (windows done, of).
+
+    Few of them are enough, and more take from what the trees learn of all other requests.
+    """
+    stretches = windows(world.events, settings.cuts, settings.log_share)
+    found = []
+    for number, ((start, end), own) in enumerate(zip(stretches, rng.spawn(len(stretches)), strict=True)):
+        hidden = hidden_items(world.events, settings.new_item_share, own)
+        requests = past_requests(world.events, start, end, settings.horizon_s, settings.sessions_per_user, own)
+        requests = wanting(requests, hidden)
+        chosen = own.permutation(len(requests))[: settings.new_item_requests // settings.cuts]
+        requests = requests.take(np.sort(chosen))
+        if len(requests):
+            known = replace(world, events=without_items(world.events, hidden))
+            model = fit_interest(known, start - LEAD_S, settings.interest, own)
+            found.append(Window(model, requests, own, hidden))
+        progress(number + 1, len(stretches))
+    return found
+
+
+def _ends(requests: PastRequests, user_key: Longs) -> Doubles:
+    """Until when each event [n] of these users may be known: their request's instant, inf for others."""
+    order = np.argsort(requests.user_key)
+    keys, as_of = requests.user_key[order], requests.as_of[order]
+    place = np.minimum(np.searchsorted(keys, user_key), len(keys) - 1)
+    return np.where(keys[place] == user_key, as_of[place], np.inf)
