@@ -21,6 +21,7 @@ from ranking.near_loop import COLUMNS, compiled_near
 
 NEIGHBOURS = 50  # of an item
 LOOKED_AT = 2
+MOST_ITEMS = 25_000  # that have tables: every item is compared with every other, which takes a minute for twice as many
 AT_ONCE = 512  # items whose likeness to all others is computed at once
 RECENT_HALF_LIFE_S = 20 * DAY_S  # counted back from the user's latest event
 WEIGHT_HALF_LIFE_S = 180 * DAY_S
@@ -69,7 +70,12 @@ class Neighbours:
 
     @classmethod
     def of(cls, model: InterestModel, view: CatalogueView, row_of_key: Longs) -> "Neighbours":
-        """By cosine of the catalogue's texts and facets as they are now; a few seconds for 6,000 items."""
+        """By cosine of the catalogue's texts and facets as they are now; a few seconds for 6,000 items.
+
+        Of more than `MOST_ITEMS` items nothing is known: their features are NaN, in training as in serving.
+        """
+        if len(model.item_ids) > MOST_ITEMS:
+            return cls.nothing()
         rows = np.full(len(model.item_ids), -1, dtype=np.int64)
         keys = np.flatnonzero(row_of_key >= 0)
         rows[row_of_key[keys]] = view.rows(keys)

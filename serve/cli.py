@@ -226,7 +226,10 @@ def index_models(url: ServerUrl = DEFAULT_URL) -> None:
 def load_model(
     model: str,
     url: ServerUrl = DEFAULT_URL,
-    config: Annotated[Path | None, typer.Option(help="JSON in place of the config file, until the next load.")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="JSON in place of the config file, until the next load."),
+    ] = None,
 ) -> None:
     """Serve what the model's folder says now; what is served goes on until the new versions are warm."""
     from serve.commands.models import change_model

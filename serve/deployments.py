@@ -75,8 +75,8 @@ class ModelReplica:
         about = ray.serve.get_replica_context()
         kept = ClusterTexts("override")
         self._host = ModelHost(url, name, kept.text(f"{about.app_name}/{about.deployment}"))
+        keep_loaded()  # not the model: it may give way to another version
         await self._host.start()
-        keep_loaded()
 
     async def infer(self, version: str, tensors: Tensors) -> Answer:
         return await self._host.infer(version, tensors)

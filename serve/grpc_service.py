@@ -69,7 +69,8 @@ class GrpcService:
         return service_pb2.RepositoryIndexResponse(models=await self._server.index(asked.ready))
 
     async def repository_load(self, asked: Any) -> Any:
-        given = {name: getattr(value, value.WhichOneof("parameter_choice")) for name, value in asked.parameters.items()}
+        chosen = {name: (value, value.WhichOneof("parameter_choice")) for name, value in asked.parameters.items()}
+        given = {name: getattr(value, choice) if choice else None for name, (value, choice) in chosen.items()}
         await self._server.load(asked.model_name, given)
         return service_pb2.RepositoryModelLoadResponse()
 

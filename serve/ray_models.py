@@ -51,7 +51,8 @@ class ClusterModels:
     async def start(self, config: ModelConfig, override: str) -> Deployed:
         deployed = Deployed(config=config, address=f"{APPLICATION}-{config.name}-{uuid.uuid4().hex[:8]}")
         try:
-            await _aside(self._start, deployed, override)
+            await _aside(self._deploy, deployed, override)
+            await _until_running(deployed)
         except Exception:
             await self.end(deployed)
             raise
@@ -71,17 +72,22 @@ class ClusterModels:
         name = f"{MODEL_PREFIX}{deployed.config.name}"
         return HostHandle(name, by_value(DeploymentHandle(name, deployed.address)))
 
-    def _start(self, deployed: Deployed, override: str) -> None:
+    def _deploy(self, deployed: Deployed, override: str) -> None:
         self._overrides.write(_place(deployed), override)
         with self._deploying:
             application = model_deployment(self._config, deployed.config)
             target = ray.serve.RunTarget(application, name=deployed.address, route_prefix=None)
             ray.serve.run_many([target], wait_for_applications_running=False)
-        give_up = time.monotonic() + START_TIMEOUT_S
-        while not _runs(deployed):
-            if time.monotonic() > give_up:
-                raise InvalidConfig(f"{_failed(deployed)} not within {START_TIMEOUT_S:.0f} s: {_state(deployed)}")
-            time.sleep(POLL_S)
+
+
+async def _until_running(deployed: Deployed) -> None:
+    """Asks again and again: a thread that waited would be one less for everything else of this ingress."""
+    give_up = time.monotonic() + START_TIMEOUT_S
+    while not await _aside(_runs, deployed):
+        if time.monotonic() > give_up:
+            state = await _aside(_state, deployed)
+            raise InvalidConfig(f"{_failed(deployed)} not within {START_TIMEOUT_S:.0f} s: {state}")
+        await asyncio.sleep(POLL_S)
 
 
 def _place(deployed: Deployed) -> str:

@@ -28,6 +28,10 @@ STYLES = 5040  # a multiple of every length that a list of sentences may well ha
 
 _LOOSE_QUOTES = re.compile(r"[\"“”„‟«»「」『』《》〈〉＂]+")
 _PART = re.compile(r"[^\W\d_]+|\d+")
+_SMALL_WORDS = frozenset(
+    {"s", "a", "an", "and", "at", "by", "for", "from", "in", "of", "on", "or", "the", "to", "with"}
+)
+_BEGINNING = 5  # letters that two names must have in common to resemble each other by their beginning
 _CJK = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
 
 
@@ -206,17 +210,19 @@ def _distinct(names: Sequence[str], limit: int, told: Sequence[str] = ()) -> tup
 
 
 def _resemble(name: str, other: str) -> bool:
-    """Whether two facets share a part, or one begins with the other or holds it, as Chinese words do."""
+    """Whether two facets share a part that says something, or one begins with the other, or holds it in Chinese."""
     if _parts(name) & _parts(other):
         return True
     shorter, longer = sorted((spelling_key(name), spelling_key(other)), key=len)
-    return longer.startswith(shorter) or (starts_cjk(shorter) and shorter in longer)
+    if starts_cjk(shorter):
+        return shorter in longer
+    return len(shorter) >= _BEGINNING and longer.startswith(shorter)
 
 
 @lru_cache(maxsize=8192)
 def _parts(name: str) -> frozenset[str]:
-    """Words and numbers of a name, case-folded and without the s of a plural or a genitive."""
-    return frozenset(part.removesuffix("s") for part in _PART.findall(name.casefold()) if part != "s")
+    """Words and numbers of a name, case-folded and without the s of a plural; small words tell nothing."""
+    return frozenset(part.removesuffix("s") for part in _PART.findall(name.casefold()) if part not in _SMALL_WORDS)
 
 
 def _listed(names: tuple[str, ...]) -> str:

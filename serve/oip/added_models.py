@@ -14,6 +14,8 @@ from serve.oip.entries import FOLLOW_S, Host, UserEntry, unknown
 from serve.oip.model_config import ModelConfig, Part
 from serve.oip.model_folders import new_model, unserved_models
 
+CLOSING_S = 10.0  # for what is under way when an ingress replica ends
+
 log = logging.getLogger("attune.models")
 
 
@@ -124,10 +126,14 @@ class AddedModels:
         ]
 
     async def close(self) -> None:
-        """Loads and unloads under way come to their end: replicas of one that is cut off would be nobody's."""
+        """Loads and unloads under way come to their end, or are given up: an ingress has more to do before it ends.
+
+        Replicas of a load that was given up are nobody's until the server is shut down.
+        """
         if self._follower is not None:
             self._follower.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSING_S)
         await asyncio.gather(*(entry.close() for entry in self.entries.values()))
 
     async def _load(self, name: str, override: str) -> None:
@@ -157,15 +163,15 @@ class AddedModels:
             await self._deployments.withdraw(deployed)
             try:
                 await entry.unload()
-            finally:
                 await self.refresh()
+            finally:
                 await asyncio.sleep(2 * FOLLOW_S)
                 await self._deployments.end(deployed)
 
     async def _take_over(self, published: Mapping[str, Deployed]) -> None:
         for name in [name for name, deployed in self._deployed.items() if published.get(name) != deployed]:
             del self._deployed[name]
-            self._spawn(self.entries.pop(name).close())
+            self._spawn(self.entries.pop(name).close(unknown(name)))
         for name, deployed in published.items():
             if name in self._taken:  # the server was deployed anew, with the folder that had come
                 await self._deployments.withdraw(deployed)

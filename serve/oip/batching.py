@@ -105,11 +105,15 @@ class DynamicBatcher(BatchRunner[_Waiting]):
                 if one.timer is not None:
                     one.timer.cancel()
 
-    async def close(self) -> None:
-        """Wait for the batches under way; what still waits is cancelled."""
+    async def close(self, gone: AttuneError | None = None) -> None:
+        """Wait for the batches under way; what still waits hears `gone`, or is cancelled without one."""
         for queue in self._levels.values():
             while queue:
-                queue.popleft().future.cancel()
+                future = queue.popleft().future
+                if gone is None:
+                    future.cancel()
+                elif not future.done():
+                    future.set_exception(gone)
         await self._ended()
 
     def _leave(self, one: _Waiting) -> None:

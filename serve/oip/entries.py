@@ -179,10 +179,11 @@ class UserEntry:
             await self._host.unload()
             await self._refresh()
 
-    async def close(self) -> None:
+    async def close(self, gone: AttuneError | None = None) -> None:
+        """What still waits hears `gone`; without it, it is cancelled."""
         if self._follower is not None:
             self._follower.cancel()
-        await asyncio.gather(*(batcher.close() for batcher in self._batchers.values()))
+        await asyncio.gather(*(batcher.close(gone) for batcher in self._batchers.values()))
 
     def _new_batcher(self, version: str, counted: str) -> DynamicBatcher:
         def execute(tensors: Tensors) -> Awaitable[Answer]:

@@ -85,13 +85,22 @@ class ModelHost:
         self._folder = ModelFolder(url, name)
         self._name = name
         self._override = override or OwnOverride()
-        self._config = self._folder.config(self._override.read())
+        self._config = self._first_config()
         self._serving: dict[str, _Version] = {}
         self._prepared: _Prepared | None = None
         self._failed: dict[str, str] = {}
         self._swapping = asyncio.Lock()
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._loading = ThreadPoolExecutor(1, thread_name_prefix=f"load-{name}", initializer=_step_back)
+
+    def _first_config(self) -> ModelConfig:
+        """That of the override, as long as it still fits the file. Raises `InvalidConfig` for a file that is none."""
+        try:
+            return self._folder.config(self._override.read())
+        except InvalidConfig as error:
+            config = self._folder.config("")
+            log.warning("%s: %s", self._name, error.message)
+            return config
 
     async def state(self) -> HostState:
         known = {*await self._aside(self._folder.versions), *self._serving, *self._failed}

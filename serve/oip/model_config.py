@@ -1,5 +1,6 @@
 """What a model is to its callers: Triton's model configuration, under Triton's key names."""
 
+from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from google.protobuf import json_format
@@ -64,7 +65,7 @@ class DynamicBatching(Part):
 
 class InstanceGroup(Part):
     name: str = ""
-    count: int = Field(1, ge=1)
+    count: int = Field(1, ge=1, le=64)
     kind: Literal["KIND_AUTO", "KIND_CPU", "KIND_GPU"] = "KIND_AUTO"
     gpus: tuple[int, ...] = ()
 
@@ -150,6 +151,9 @@ class ModelConfig(Part):
             names = [tensor.name for tensor in tensors]
             if len(set(names)) < len(names):
                 raise ValueError(f"{kind}: a name occurs twice in {names}")
+        file = self.default_model_filename
+        if file and (file in (".", "..") or PurePosixPath(file).name != file or "\\" in file):
+            raise ValueError(f"default_model_filename: {file!r}: a file in the version's own folder is expected")
         batching = self.dynamic_batching
         if batching is not None and self.max_batch_size == 0:
             raise ValueError("dynamic_batching: needs a max_batch_size above 0")

@@ -11,6 +11,7 @@ from interest.events import EVENT_CODES, EventType
 from interest.items import Item
 from interest.model import DAY_S, BehaviourWeights, InterestModel
 from interest.store.protocol import ItemChange
+from ranking import neighbours
 from ranking.batch import CandidateBatch
 from ranking.item_statistics import ItemStatistics
 from ranking.neighbours import (
@@ -188,3 +189,11 @@ def test_without_a_model_nothing_is_near() -> None:
     found = Neighbours.nothing().features(users(rng, [[0, 2], []]), candidates([[0, 4], [2]]))
     assert found.shape == (len(NEAR_FEATURES), 3)
     assert np.isnan(found).all()
+
+
+def test_a_catalogue_too_large_to_compare_has_no_tables(monkeypatch: pytest.MonkeyPatch) -> None:
+    view = catalogue(np.random.default_rng(5)).view()
+    monkeypatch.setattr(neighbours, "MOST_ITEMS", ITEMS - 1)
+    found = ItemStatistics.of(model(np.arange(ITEMS)), view).neighbours
+    assert [table.rows.size for table in found.tables] == [0, 0]
+    assert np.isnan(found.features(users(np.random.default_rng(6), [[0, 2]]), candidates([[0, 4]]))).all()

@@ -84,6 +84,9 @@ def test_a_match_is_looked_for_among_the_heaviest_interests_beyond_those_that_wo
         (("武侠", "武侠小说", "历史"), ("武侠", "历史")),
         (("tag-1", "2-tag", "x"), ("tag-1", "x")),
         (("art", "martial-arts"), ("art",)),
+        (("Home and Garden", "Toys and Games"), ("Home and Garden", "Toys and Games")),
+        (("art", "artificial intelligence", "c", "comedy"), ("art", "artificial intelligence", "c")),
+        (("comic", "comics-manga", "comicbooks"), ("comic",)),
         (("war", "software"), ("war", "software")),
     ],
 )

@@ -261,6 +261,13 @@ async def test_what_load_cannot_take_is_refused_and_what_was_served_goes_on(
     assert await answer(both[1]) == 2
 
 
+@pytest.mark.parametrize("file", ["/etc/model.py", "../../model.py", "..", "a/model.py", "..\\model.py"])
+async def test_a_config_that_is_given_names_no_file_outside_the_version(both: Pair, tmp_path: Path, file: str) -> None:
+    write_scaler(tmp_path)
+    with pytest.raises(InvalidInput, match="default_model_filename"):
+        await both[0].load("scaler", {"config": json.dumps({**CONFIG, "default_model_filename": file})})
+
+
 async def test_a_model_without_a_config_file_is_loaded_with_one_that_is_given(both: Pair, tmp_path: Path) -> None:
     write_scaler(tmp_path)
     (tmp_path / "scaler" / "config.yaml").unlink()

@@ -65,6 +65,20 @@ async def waiting_behind(model: Doubler, queue: DynamicBatcher) -> "asyncio.Task
     return await submitted(queue, 0.0)
 
 
+async def test_of_a_model_that_is_taken_away_each_waiting_caller_hears_it_and_the_batch_under_way_ends() -> None:
+    model = Doubler()
+    queue = batcher(model)
+    running = await waiting_behind(model, queue)
+    waiting = [await submitted(queue, float(number)) for number in range(2)]
+    closing = asyncio.create_task(queue.close(NotReady("gone")))
+    for task in waiting:
+        with pytest.raises(NotReady, match="gone"):
+            await task
+    model.gate.set()
+    await closing
+    assert (await running).tensors["y"].tolist() == [[0.0]]
+
+
 async def test_a_preferred_size_is_taken_where_enough_waits() -> None:
     model = Doubler()
     queue = batcher(model, preferred_batch_size=(2, 4))
