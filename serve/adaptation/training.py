@@ -37,8 +37,8 @@ class Settings:
 
     seed: int = 0
     rank: int = 8
-    # Of AdamW at its highest: it rises for a tenth of the steps and falls to zero at the end. At 1e-3 a fifth of what the
-    # demo model writes is untrue.
+    # Of AdamW at its highest: it rises for a tenth of the steps and falls to zero at the end. At 1e-3 a fifth of the
+    # demo model's texts are untrue.
     rate: float = 3e-4
     epochs: int = 2
     batch_pairs: int = 16
