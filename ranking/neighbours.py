@@ -6,6 +6,7 @@ Deshpande, M., Karypis, G. (2004), "Item-based top-N recommendation algorithms",
 greatest likeness beside the sum of likenesses.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,6 @@ from interest.catalogue import CatalogueView
 from interest.model import DAY_S, TYPE_WEIGHT_BY_CODE, InterestModel
 from ranking.batch import CandidateBatch
 from ranking.index_kernels import pairs
-from ranking.near_loop import COLUMNS, compiled_near
 
 NEIGHBOURS = 50  # of an item
 LOOKED_AT = 2
@@ -80,7 +80,7 @@ class Neighbours:
         keys = np.flatnonzero(row_of_key >= 0)
         rows[row_of_key[keys]] = view.rows(keys)
         content = np.concatenate([view.content, np.zeros((1, view.content.shape[1]), dtype=np.float32)])[rows]
-        compiled_near()
+        _compiled_near()
         return cls((NeighbourTable.of(content), NeighbourTable.of(facet_vectors(view, rows))), row_of_key)
 
     @classmethod
@@ -106,9 +106,10 @@ class Neighbours:
         )
         rows = self._rows(candidates.candidate_item)
         found = np.empty((len(NEAR_FEATURES), len(rows)), dtype=np.float32)
+        columns = len(NEAR_FEATURES) // len(TABLES)
         for place, table in enumerate(self.tables):
-            part = found[place * COLUMNS : (place + 1) * COLUMNS]
-            compiled_near()(*own, table.rows, table.likeness, candidates.candidate_offsets, rows, part)
+            part = found[place * columns : (place + 1) * columns]
+            _compiled_near()(*own, table.rows, table.likeness, candidates.candidate_offsets, rows, part)
         return found
 
     def _rows(self, keys: Longs) -> Longs:
@@ -116,6 +117,13 @@ class Neighbours:
         known = keys < len(self.row_of_key)
         rows[known] = self.row_of_key[keys[known]]
         return rows
+
+
+def _compiled_near() -> Callable[..., None]:
+    """Imported where it is first needed: it brings a compiler of a hundred megabytes, and vLLM does not start beside it."""
+    from ranking.near_loop import compiled_near
+
+    return compiled_near()
 
 
 def facet_vectors(view: CatalogueView, rows: Longs) -> scipy.sparse.csr_array:
