@@ -120,7 +120,7 @@ class Neighbours:
 
 
 def _compiled_near() -> Callable[..., None]:
-    """Imported where it is first needed: it brings a compiler of a hundred megabytes, and vLLM does not start beside it."""
+    """Imported where first needed: it brings a compiler of a hundred megabytes that vLLM does not start beside."""
     from ranking.near_loop import compiled_near
 
     return compiled_near()
