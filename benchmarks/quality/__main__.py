@@ -10,7 +10,7 @@ and for the strict cut in time, and writes raw JSON. A second run uses the store
 import json
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -29,6 +29,7 @@ from serve.commands.run import home_of, prepare, server_settings, store_in
 from serve.commands.server import ready_server
 
 RESULTS = Path("benchmarks/results")
+TUNED = "tuned in this run"
 PROTOCOLS: tuple[Protocol, ...] = ("per-user", "strict")
 
 
@@ -59,7 +60,7 @@ def main(
         "data": data.resolve().name,
         "machine": where,
         "seed": SEED,
-        "baseline_settings": "tuned in this run" if settings is None else f"those of {settings.name}",
+        "baseline_settings": TUNED if settings is None else origin(json.loads(settings.read_text())),
         "bootstrap": {"resamples": RESAMPLES, "level": LEVEL},
         "tasks": tasks,
         "cold_start": bench.cold_start() if cold else None,
@@ -68,6 +69,12 @@ def main(
     target = output or RESULTS / f"quality_{data.resolve().name}.json"
     target.write_text(json.dumps(report, indent=1) + "\n")
     console.print(f"Written: {target}")
+
+
+def origin(report: Mapping[str, Any]) -> str:
+    """Where the settings of an earlier run come from, which may have had them from one before it."""
+    told: str = report["baseline_settings"]
+    return f"those tuned in the run at commit {report['machine']['commit']}" if told == TUNED else told
 
 
 class Bench:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks.quality.__main__ import origin
 from benchmarks.readme_table import RESULTS, read_reports, tables, updated
 
 
@@ -66,3 +67,10 @@ def test_only_the_text_between_the_markers_changes_and_they_must_be_there() -> N
     assert updated(found, [report()]) == found
     with pytest.raises(ValueError, match="quality:start"):
         updated("nothing", [report()])
+
+
+def test_settings_that_went_from_run_to_run_are_those_of_the_run_that_tuned_them() -> None:
+    first = report()
+    told = "those tuned in the run at commit abc"
+    assert origin(first) == told
+    assert origin({**first, "baseline_settings": told, "machine": {"commit": "def"}}) == told
