@@ -7,7 +7,7 @@ from pathlib import Path
 import lightgbm
 import numpy as np
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 
 from interest.batch import Floats, UserBatch, ragged_offsets
 from interest.catalogue import Catalogue
@@ -19,7 +19,15 @@ from interest.store.protocol import ItemChange
 from ranking.batch import CandidateBatch, plain_wishes
 from ranking.compiled_trees import CompiledTrees
 from ranking.features import FEATURES
-from ranking.lambdamart import BoosterSettings, RankingData, fit_booster, predict, save_booster
+from ranking.lambdamart import (
+    SPREAD_STEP,
+    BoosterSettings,
+    RankingData,
+    continue_booster,
+    fit_booster,
+    predict,
+    save_booster,
+)
 from ranking.popularity import Popularity
 from ranking.reranker import Reranker, fused_scores
 from ranking.sources import SCORES
@@ -95,6 +103,25 @@ def test_the_same_seed_gives_the_same_model_text(booster: lightgbm.Booster) -> N
     rng = np.random.default_rng(0)
     again = fit_booster(ranking_data(rng, 200), SETTINGS, 1)
     assert again.model_to_string() == booster.model_to_string()
+
+
+def test_half_of_the_trees_are_of_another_loss_and_scores_keep_the_spread_of_the_first() -> None:
+    data = ranking_data(np.random.default_rng(3), 200)
+    pairwise = fit_booster(data, replace(SETTINGS, trees=1), 1)
+    both = fit_booster(data, replace(SETTINGS, trees=2), 1)
+    assert (pairwise.num_trees(), both.num_trees(), fit_booster(data, SETTINGS, 1).num_trees()) == (1, 2, 20)
+    first, together = predict(pairwise, data.values, 1), predict(both, data.values, 1)
+    second = 2 * together - first
+    assert second[::SPREAD_STEP].std() == pytest.approx(first[::SPREAD_STEP].std())
+    assert 0.5 < np.corrcoef(first, second)[0, 1] < 0.999  # both have learned the signal, each its own way
+
+
+def test_the_sum_of_two_losses_learns_on(booster: lightgbm.Booster) -> None:
+    new = ranking_data(np.random.default_rng(4), 50)
+    longer = continue_booster(booster, new, 5, SETTINGS, 1)
+    assert longer.num_trees() == 25
+    tail = predict(longer, new.values, 1) - predict(booster, new.values, 1)
+    assert_allclose(tail, longer.predict(new.values, start_iteration=20, num_threads=1), atol=1e-12)
 
 
 def test_best_first_and_at_most_the_wanted_count(booster: lightgbm.Booster, catalogue: Catalogue) -> None:
