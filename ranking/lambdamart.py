@@ -27,6 +27,7 @@ class BoosterSettings:
     leaves: int = 31
     learning_rate: float = 0.055
     cross_entropy_rate: float = 0.15  # of XE-NDCG-MART, whose gradients are smaller
+    cross_entropy_share: float = 1 / 3  # of the score, between 0 and 1
     min_rows_in_leaf: int = 50
     feature_fraction: float = 0.6
     truncation: int = 40  # places that the pairwise gradients look at
@@ -53,7 +54,7 @@ def fit_booster(train: RankingData, settings: BoosterSettings, seed: int) -> lig
 
     LambdaMART: Burges, C. (2010), "From RankNet to LambdaRank to LambdaMART". XE-NDCG-MART: Bruch, S. (2021), "An
     Alternative Cross Entropy Loss for Learning-to-Rank", WWW, equation 5. Its scores are brought to the spread of
-    LambdaMART's, and the model is half of the sum, so that it scores on LambdaMART's scale.
+    LambdaMART's and the two are averaged by their shares, so that the model scores on LambdaMART's scale.
     """
     pairwise, listwise = settings.trees - settings.trees // 2, settings.trees // 2
     first = lightgbm.train(_parameters(settings, seed), _dataset(train), num_boost_round=pairwise)
@@ -62,7 +63,8 @@ def fit_booster(train: RankingData, settings: BoosterSettings, seed: int) -> lig
     other = {"objective": "rank_xendcg", "learning_rate": settings.cross_entropy_rate}
     second = lightgbm.train(_parameters(settings, seed) | other, _dataset(train), num_boost_round=listwise)
     spread = [float(predict(one, train.values[::SPREAD_STEP], settings.threads).std()) for one in (first, second)]
-    return _added(first, 0.5, second, 0.5 * spread[0] / spread[1] if spread[1] else 0.0)
+    share = settings.cross_entropy_share
+    return _added(first, 1 - share, second, share * spread[0] / spread[1] if spread[1] else 0.0)
 
 
 def continue_booster(
