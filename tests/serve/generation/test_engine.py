@@ -154,7 +154,7 @@ def run(script: str) -> subprocess.Popen[str]:
 def test_the_engine_writes_streams_drops_cancelled_requests_and_admits_its_death() -> None:
     with run(SESSION) as owner:
         seen = json.loads(result_of(owner))
-    assert [name[:12] for name in seen["processes"]] == ["VLLM::Engine", "VLLM::Worker"]
+    assert [name[:12] for name in seen["processes"]] == ["VLLM::Engine"], "its core runs the model itself"
     assert all(prompt_tokens > 20 and tokens > 4 for _, _, prompt_tokens, tokens in seen["texts"])
     assert sum(source == "model" for source, *_ in seen["texts"]) >= 6
     assert seen["again"]
@@ -175,7 +175,7 @@ def test_kill_9_of_the_owner_ends_every_process_of_the_engine_within_five_second
     with run(OWNER) as owner:
         result_of(owner)
         family = psutil.Process(owner.pid).children(recursive=True)
-        assert sum("VLLM" in process.name() for process in family) == 2
+        assert sum("VLLM" in process.name() for process in family) == 1
         owner.kill()
         killed_at = time.perf_counter()
         while alive := [process for process in family if _lives(process)]:
