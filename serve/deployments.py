@@ -96,6 +96,9 @@ class ModelReplica:
     async def unload(self) -> None:
         await self._host.unload()
 
+    async def idle_s(self) -> float:
+        return await self._host.idle_s()
+
     async def __del__(self) -> None:
         await self._host.close()
 
@@ -116,7 +119,8 @@ class IngressReplica(GrpcCalls):
         stages = {name: stage_of(name, handles[name]) for name in STAGES}
         others = {name: handle for name, handle in handles.items() if name not in stages}
         hosts = {name.removeprefix(MODEL_PREFIX): HostHandle(name, handle) for name, handle in others.items()}
-        own = OwnModels(configs, hosts, ClusterModels(config))
+        me = ray.serve.get_replica_context().replica_id.to_full_id_str()
+        own = OwnModels(configs, hosts, ClusterModels(config, me))
         streaming = streaming_of("generator", handles["generator"])
         self._ingress = Ingress(config, stages, streaming, own)
         await self._ingress.start()

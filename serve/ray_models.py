@@ -5,12 +5,14 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+import ray
 import ray.serve
 from ray.exceptions import RayError
+from ray.serve._private.constants import SERVE_NAMESPACE
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus
@@ -19,8 +21,8 @@ from interest.errors import InvalidConfig, NotReady
 from serve.app import APPLICATION, model_deployment
 from serve.config import ServerConfig
 from serve.deployments import MODEL_PREFIX
-from serve.oip.added_models import Deployed
-from serve.oip.model_config import ModelConfig
+from serve.oip.deployed import Deployed
+from serve.oip.model_config import ModelConfig, Part
 from serve.ray_calls import HostHandle, by_value
 from serve.ray_texts import ClusterTexts
 
@@ -32,14 +34,24 @@ T = TypeVar("T")
 log = logging.getLogger("attune.models")
 
 
+class Owned(Part):
+    """What is not on the list: brought up or ended by `owner`, the name of a replica's actor."""
+
+    deployed: Deployed
+    owner: str
+
+
 class ClusterModels:
-    """`serve.oip.added_models.Deployments` on the cluster; an address is the name of an application.
+    """`serve.oip.deployed.Deployments` on the cluster; an address is the name of an application.
 
     Each load has an application of its own, so that no handle can mean another than the one it was made for.
     """
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(self, config: ServerConfig, owner: str) -> None:
+        """`owner`: the name of this ingress replica's actor; Ray knows whether it lives."""
         self._config = config
+        self._owner = owner
+        self._owned = ClusterTexts("owned")
         self._published = ClusterTexts("models")
         self._overrides = ClusterTexts("override")
         self._deploying = threading.Lock()  # a DeploymentConfig of Serve's cannot be made in two threads at once
@@ -59,20 +71,50 @@ class ClusterModels:
         return deployed
 
     async def publish(self, deployed: Deployed) -> bool:
-        return await _aside(self._published.add, deployed.config.name, deployed.model_dump_json())
+        return await _aside(self._publish, deployed)
 
     async def withdraw(self, deployed: Deployed) -> None:
-        await _aside(self._published.remove, deployed.config.name)
+        await _aside(self._withdraw, deployed)
 
     async def end(self, deployed: Deployed) -> None:
         await _aside(ray.serve.delete, deployed.address)
         await _aside(self._overrides.remove, _place(deployed))
+        await _aside(self._owned.remove, deployed.address)
+
+    async def orphans(self) -> Sequence[Deployed]:
+        return await _aside(self._orphans)
+
+    async def settled(self) -> bool:
+        return await _aside(_application_runs, APPLICATION)
 
     def host(self, deployed: Deployed) -> HostHandle:
         name = f"{MODEL_PREFIX}{deployed.config.name}"
         return HostHandle(name, by_value(DeploymentHandle(name, deployed.address)))
 
+    def _own(self, deployed: Deployed) -> None:
+        self._owned.write(deployed.address, Owned(deployed=deployed, owner=self._owner).model_dump_json())
+
+    def _publish(self, deployed: Deployed) -> bool:
+        listed = self._published.add(deployed.config.name, deployed.model_dump_json())
+        if listed:
+            self._owned.remove(deployed.address)
+        return listed
+
+    def _withdraw(self, deployed: Deployed) -> None:
+        if self._published.read(deployed.config.name) == deployed.model_dump_json():
+            self._own(deployed)  # first, so that it is never nobody's
+            self._published.remove(deployed.config.name)
+
+    def _orphans(self) -> list[Deployed]:
+        found = [Owned.model_validate_json(text) for text in self._owned.all().values()]
+        left = [one.deployed for one in found if not _lives(one.owner)]
+        listed = [one for one in left if self._published.read(one.config.name) == one.model_dump_json()]
+        for one in listed:  # its owner died between the two halves of a change
+            self._owned.remove(one.address)
+        return [one for one in left if one not in listed]
+
     def _deploy(self, deployed: Deployed, override: str) -> None:
+        self._own(deployed)
         self._overrides.write(_place(deployed), override)
         with self._deploying:
             application = model_deployment(self._config, deployed.config)
@@ -100,7 +142,21 @@ def _runs(deployed: Deployed) -> bool:
     found = ray.serve.status().applications.get(deployed.address)
     if found is not None and found.status == ApplicationStatus.DEPLOY_FAILED:
         raise InvalidConfig(f"{_failed(deployed)} its replicas do not start: {_state(deployed)}")
+    return _application_runs(deployed.address)
+
+
+def _application_runs(name: str) -> bool:
+    """RUNNING is one of which no replica starts or stops: those of before have answered and ended."""
+    found = ray.serve.status().applications.get(name)
     return found is not None and found.status == ApplicationStatus.RUNNING
+
+
+def _lives(actor: str) -> bool:
+    try:
+        ray.get_actor(actor, namespace=SERVE_NAMESPACE)
+    except ValueError:  # Ray knows none of this name that lives
+        return False
+    return True
 
 
 def _failed(deployed: Deployed) -> str:

@@ -6,72 +6,19 @@ import logging
 import math
 import time
 from collections.abc import Collection, Coroutine, Mapping
-from typing import Any, Protocol
+from typing import Any
 from weakref import WeakValueDictionary
 
 from interest.errors import AttuneError, InvalidConfig
+from serve.oip.deployed import Deployed, Deployments
 from serve.oip.entries import FOLLOW_S, Host, UserEntry, unknown
-from serve.oip.model_config import ModelConfig, Part
 from serve.oip.model_folders import new_model, unserved_models
 
 CLOSING_S = 10.0  # for what is under way when an ingress replica ends
+DRAIN_S = 60.0  # for what was accepted before a model was withdrawn; most requests have a deadline before that
+MOST_SILENT = 3  # questions to replicas without an answer: a new handle has yet to learn of its replicas
 
 log = logging.getLogger("attune.models")
-
-
-class Deployed(Part):
-    """A model of a user's own that runs; `address` is where, in the words of the `Deployments` that started it."""
-
-    config: ModelConfig
-    address: str
-
-
-class Deployments(Protocol):
-    """What starts and ends replicas, and the list of the models that all ingress replicas serve."""
-
-    async def published(self) -> Mapping[str, Deployed]:
-        """By name, as it is at this moment. Raises `NotReady` when the list cannot be read."""
-        ...
-
-    async def start(self, config: ModelConfig, override: str) -> Deployed:
-        """Returns when all of its replicas run. Raises `InvalidConfig` when they do not, and leaves none then."""
-        ...
-
-    async def publish(self, deployed: Deployed) -> bool:
-        """Put it on the list; False when one of its name is there."""
-        ...
-
-    async def withdraw(self, deployed: Deployed) -> None:
-        """Take it from the list."""
-
-    async def end(self, deployed: Deployed) -> None:
-        """End its replicas, once they have answered what they work on."""
-
-    def host(self, deployed: Deployed) -> Host:
-        """All of its replicas as one."""
-        ...
-
-
-class NoDeployments:
-    """Of a server that starts none, as in a test of one process."""
-
-    async def published(self) -> Mapping[str, Deployed]:
-        return {}
-
-    async def start(self, config: ModelConfig, override: str) -> Deployed:
-        raise InvalidConfig(f"failed to load '{config.name}': this server starts no deployments")
-
-    async def publish(self, deployed: Deployed) -> bool:
-        return False
-
-    async def withdraw(self, deployed: Deployed) -> None:
-        """Nothing is on the list."""
-
-    async def end(self, deployed: Deployed) -> None:
-        """Nothing runs."""
-
-    def host(self, deployed: Deployed) -> Host:
-        raise InvalidConfig(f"'{deployed.config.name}': this server starts no deployments")
 
 
 class AddedModels:
@@ -89,6 +36,8 @@ class AddedModels:
         self._asked_at = -math.inf  # time.monotonic() of the question that was answered last
         self._follower: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._outdated: list[Deployed] = []  # the server was deployed anew with folders that had come
+        self._ending: set[str] = set()  # addresses of what nobody asked this ingress replica to end
 
     def start(self) -> None:
         """Follow what other ingress replicas load and unload."""
@@ -126,10 +75,7 @@ class AddedModels:
         ]
 
     async def close(self) -> None:
-        """Loads and unloads under way come to their end, or are given up: an ingress has more to do before it ends.
-
-        Replicas of a load that was given up are nobody's until the server is shut down.
-        """
+        """Loads and unloads under way come to their end, or are left to other ingress replicas as orphans."""
         if self._follower is not None:
             self._follower.cancel()
         if self._tasks:
@@ -154,29 +100,32 @@ class AddedModels:
             await self.refresh()
 
     async def _unload(self, name: str) -> None:
-        """Its replicas end when every ingress replica has noticed; until then they say that they serve nothing."""
         async with self._changing.setdefault(name, asyncio.Lock()):
             await self.refresh()
-            if name not in self.entries:
+            if name not in self._deployed:
                 raise unknown(name)
-            deployed, entry = self._deployed[name], self.entries[name]
-            await self._deployments.withdraw(deployed)
-            try:
-                await entry.unload()
-                await self.refresh()
-            finally:
-                await asyncio.sleep(2 * FOLLOW_S)
-                await self._deployments.end(deployed)
+            await self._withdraw(self._deployed[name])
+
+    async def _withdraw(self, deployed: Deployed) -> None:
+        """Its replicas end when every ingress replica has followed, and what all of them had accepted is answered."""
+        await self._deployments.withdraw(deployed)
+        try:
+            await self.refresh()
+        finally:
+            await asyncio.sleep(2 * FOLLOW_S)
+            await self._end(deployed)
+
+    async def _end(self, deployed: Deployed) -> None:
+        await _until_idle(deployed.config.name, self._deployments.host(deployed))
+        await self._deployments.end(deployed)
 
     async def _take_over(self, published: Mapping[str, Deployed]) -> None:
         for name in [name for name, deployed in self._deployed.items() if published.get(name) != deployed]:
             del self._deployed[name]
-            self._spawn(self.entries.pop(name).close(unknown(name)))
+            self._spawn(_drained(name, self.entries.pop(name)))
+        self._outdated = [deployed for name, deployed in published.items() if name in self._taken]
         for name, deployed in published.items():
-            if name in self._taken:  # the server was deployed anew, with the folder that had come
-                await self._deployments.withdraw(deployed)
-                self._spawn(self._deployments.end(deployed))
-            elif name not in self._deployed:
+            if name not in self._taken and name not in self._deployed:
                 self._deployed[name] = deployed
                 config = deployed.config
                 self.entries[name] = UserEntry(config, self._deployments.host(deployed), config.instances)
@@ -186,9 +135,34 @@ class AddedModels:
         while True:
             try:
                 await self.refresh()
+                await self._clear()
             except AttuneError as error:
                 log.warning("models that came after the start: %s", error.message)
             await asyncio.sleep(FOLLOW_S)
+
+    async def _clear(self) -> None:
+        """End what no ingress replica needs: each of them looks, so that one may die at any moment."""
+        for deployed in await self._deployments.orphans():
+            self._end_aside(deployed, self._end(deployed))
+        if self._outdated and await self._deployments.settled():
+            for deployed in self._outdated:
+                self._end_aside(deployed, self._withdraw(deployed))
+
+    def _end_aside(self, deployed: Deployed, work: Coroutine[Any, Any, None]) -> None:
+        if deployed.address in self._ending:
+            work.close()
+            return
+
+        async def ending() -> None:
+            try:
+                await work
+            except AttuneError as error:
+                log.warning("%s was not ended: %s", deployed.address, error.message)
+            finally:
+                self._ending.discard(deployed.address)
+
+        self._ending.add(deployed.address)
+        self._spawn(ending())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
         """A task in a context of its own: Ray ends calls with the request in whose context they were made."""
@@ -206,3 +180,31 @@ async def _load_everywhere(name: str, host: Host, override: str) -> None:
         raise InvalidConfig(f"failed to load '{name}': {reasons}")
     await host.prepare(override)  # of a replica that has loaded it nothing is asked any more
     await host.commit()
+
+
+async def _drained(name: str, entry: UserEntry) -> None:
+    """Nobody new comes to an entry that was withdrawn: what waits in it is answered by the replicas that still run."""
+    try:
+        async with asyncio.timeout(DRAIN_S):
+            await entry.drain()
+    except TimeoutError:
+        log.warning("%s: what still waits %.0f s after it was withdrawn is refused", name, DRAIN_S)
+    await entry.close(unknown(name))
+
+
+async def _until_idle(name: str, host: Host) -> None:
+    """Returns when the replicas have had no request for so long that no ingress replica has any left to send."""
+    silent = 0
+    try:
+        async with asyncio.timeout(DRAIN_S):
+            while silent < MOST_SILENT:
+                try:
+                    idle_s = await host.idle_s()
+                except AttuneError as error:
+                    log.warning("%s: %s", name, error.message)
+                    silent, idle_s = silent + 1, 0.0
+                if idle_s >= FOLLOW_S:
+                    return
+                await asyncio.sleep(FOLLOW_S - idle_s)
+    except TimeoutError:
+        log.warning("%s is ended although it is not idle after %.0f s", name, DRAIN_S)

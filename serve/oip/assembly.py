@@ -11,7 +11,8 @@ from ranking.encoder_files import encoder_identity
 from ranking.release import ModelRepository, Release
 from serve.completions import Completions
 from serve.config import ServerConfig
-from serve.oip.added_models import AddedModels, Deployments, NoDeployments
+from serve.oip.added_models import AddedModels
+from serve.oip.deployed import Deployments, NoDeployments
 from serve.oip.ensemble import EnsembleModel, checked_ensemble
 from serve.oip.entries import Entry, FixedEntry, Host, UserEntry
 from serve.oip.model_config import ModelConfig

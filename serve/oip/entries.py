@@ -116,6 +116,10 @@ class Host(Protocol):
 
     async def unload(self) -> None: ...
 
+    async def idle_s(self) -> float:
+        """Seconds since the last request ended at any replica; 0 while one is under way."""
+        ...
+
 
 class UserEntry:
     """A model of a user's own. Which version answers a request that names none, its replica decides."""
@@ -178,6 +182,12 @@ class UserEntry:
         async with self._changing:
             await self._host.unload()
             await self._refresh()
+
+    async def drain(self) -> None:
+        """Returns once all who wait have been answered."""
+        if self._follower is not None:
+            self._follower.cancel()
+        await asyncio.gather(*(batcher.drain() for batcher in self._batchers.values()))
 
     async def close(self, gone: AttuneError | None = None) -> None:
         """What still waits hears `gone`; without it, it is cancelled."""

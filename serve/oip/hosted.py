@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -90,6 +91,8 @@ class ModelHost:
         self._prepared: _Prepared | None = None
         self._failed: dict[str, str] = {}
         self._swapping = asyncio.Lock()
+        self._under_way = 0
+        self._used_at = time.monotonic()  # when the last request ended
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._loading = ThreadPoolExecutor(1, thread_name_prefix=f"load-{name}", initializer=_step_back)
 
@@ -168,7 +171,16 @@ class ModelHost:
         if chosen not in self._serving:
             named = f" version {version}" if version else ""
             raise UnknownModel(f"Request for unknown model: '{self._name}'{named} is not found")
-        return Answer(chosen, await self._serving[chosen].infer(tensors, self._pool))
+        self._under_way += 1
+        try:
+            return Answer(chosen, await self._serving[chosen].infer(tensors, self._pool))
+        finally:
+            self._under_way -= 1
+            self._used_at = time.monotonic()
+
+    async def idle_s(self) -> float:
+        """Seconds since the last request ended; 0 while one is under way."""
+        return 0.0 if self._under_way else time.monotonic() - self._used_at
 
     async def close(self) -> None:
         await self.discard()

@@ -8,22 +8,32 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import ray
 import ray.serve
 from ray.exceptions import RayActorError
 from ray.serve.schema import ApplicationStatus
 
 from interest.errors import InvalidConfig, NotReady
 from serve import ray_models
+from serve.app import APPLICATION
 from serve.config import ServerConfig
 from serve.oip.model_folders import read_user_models
 from serve.ray_models import ClusterModels
 from tests.serve.oip.folders import write_scaler
 
+OWNER = "this ingress replica"
+
 
 class Texts(dict[str, str]):
     """`ClusterTexts` of one process."""
 
-    read, write, all, remove = dict.__getitem__, dict.__setitem__, dict.copy, dict.pop
+    write, all = dict.__setitem__, dict.copy
+
+    def read(self, name: str) -> str:
+        return self.get(name, "")
+
+    def remove(self, name: str) -> None:
+        self.pop(name, None)
 
     def add(self, name: str, text: str) -> bool:
         return self.setdefault(name, text) is text
@@ -49,8 +59,12 @@ class Serve:
         one = SimpleNamespace(status=now, message="", deployments={"model_scaler": deployment})
         return SimpleNamespace(applications=dict.fromkeys(self.running, one))
 
+    @staticmethod
+    def no_actor(name: str, namespace: str) -> None:
+        raise ValueError(name)
+
     def delete(self, name: str) -> None:
-        del self.running[name]
+        self.running.pop(name, None)
 
 
 @pytest.fixture
@@ -65,7 +79,7 @@ def models_on(serve: Serve, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Cl
     for name in ("run_many", "status", "delete"):
         monkeypatch.setattr(ray.serve, name, getattr(serve, name))
     settings = {"url": str(folder), "deployments": {"scaler": {"num_replicas": 3, "num_cpus": 0.5}}}
-    return ClusterModels(ServerConfig.model_validate({"user_models": settings}))
+    return ClusterModels(ServerConfig.model_validate({"user_models": settings}), OWNER)
 
 
 async def test_a_model_is_an_application_without_a_route_scaled_as_the_config_says(
@@ -86,6 +100,60 @@ async def test_a_model_is_an_application_without_a_route_scaled_as_the_config_sa
     await models.withdraw(deployed)
     await models.end(deployed)
     assert (await models.published(), texts["override"], serve.running) == ({}, {}, {})
+
+
+@pytest.mark.parametrize(
+    ("done", "left"),
+    [
+        (("start",), True),
+        (("start", "publish"), False),
+        (("start", "publish", "withdraw"), True),
+        (("start", "publish", "withdraw", "end"), False),
+        (("start", "end"), False),
+    ],
+)
+async def test_what_is_not_on_the_list_is_an_orphan_once_its_ingress_replica_has_died(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: dict[str, Texts], done: tuple[str, ...], left: bool
+) -> None:
+    write_scaler(tmp_path)
+    models = models_on(Serve(ApplicationStatus.RUNNING), tmp_path, monkeypatch)
+    living = {OWNER}
+
+    def get_actor(name: str, namespace: str) -> None:
+        if name not in living:
+            raise ValueError(name)
+
+    monkeypatch.setattr(ray, "get_actor", get_actor)
+    deployed = await models.start(read_user_models(str(tmp_path))["scaler"], "")
+    for step in done[1:]:
+        await getattr(models, step)(deployed)
+    assert await models.orphans() == []
+    living.clear()
+    assert await models.orphans() == ([deployed] if left else [])
+    await models.end(deployed)
+    assert (await models.orphans(), texts["owned"]) == ([], {})
+
+
+async def test_a_replica_that_died_between_the_halves_of_a_change_leaves_what_is_on_the_list_to_serve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: dict[str, Texts]
+) -> None:
+    write_scaler(tmp_path)
+    models = models_on(Serve(ApplicationStatus.RUNNING), tmp_path, monkeypatch)
+    monkeypatch.setattr(ray, "get_actor", Serve.no_actor)
+    deployed = await models.start(read_user_models(str(tmp_path))["scaler"], "")
+    texts["models"].add("scaler", deployed.model_dump_json())
+    assert (await models.orphans(), texts["owned"]) == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("state", "settled"), [(ApplicationStatus.DEPLOYING, False), (ApplicationStatus.RUNNING, True)]
+)
+async def test_a_deployment_is_settled_when_serve_says_that_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: dict[str, Texts], state: ApplicationStatus, settled: bool
+) -> None:
+    serve = Serve(state)
+    serve.running[APPLICATION] = None
+    assert await models_on(serve, tmp_path, monkeypatch).settled() == settled
 
 
 async def test_models_loaded_at_once_are_deployed_one_after_the_other(

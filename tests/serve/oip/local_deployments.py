@@ -1,8 +1,8 @@
 """`Deployments` in one process: what a cluster is to all of its ingress replicas."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from serve.oip.added_models import Deployed
+from serve.oip.deployed import Deployed
 from serve.oip.hosted import ModelHost, OwnOverride
 from serve.oip.model_config import ModelConfig
 
@@ -13,6 +13,8 @@ class LocalDeployments:
         self._started = 0
         self.listed: dict[str, Deployed] = {}
         self.running: dict[str, ModelHost] = {}  # by address
+        self.unowned: list[Deployed] = []
+        self.all_new = True  # ingress replicas
 
     async def published(self) -> Mapping[str, Deployed]:
         return dict(self.listed)
@@ -30,10 +32,19 @@ class LocalDeployments:
         return self.listed.setdefault(deployed.config.name, deployed) is deployed
 
     async def withdraw(self, deployed: Deployed) -> None:
-        del self.listed[deployed.config.name]
+        if self.listed.get(deployed.config.name) == deployed:
+            del self.listed[deployed.config.name]
 
     async def end(self, deployed: Deployed) -> None:
-        await self.running.pop(deployed.address).close()
+        self.unowned = [one for one in self.unowned if one != deployed]
+        if deployed.address in self.running:
+            await self.running.pop(deployed.address).close()
+
+    async def orphans(self) -> Sequence[Deployed]:
+        return self.unowned
+
+    async def settled(self) -> bool:
+        return self.all_new
 
     def host(self, deployed: Deployed) -> ModelHost:
         return self.running[deployed.address]

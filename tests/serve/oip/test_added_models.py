@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,15 @@ import pytest
 import pytest_asyncio
 
 from serve.oip import added_models
-from serve.oip.added_models import AddedModels, NoDeployments
+from serve.oip.added_models import AddedModels
+from serve.oip.deployed import NoDeployments
 from serve.oip.entries import UserEntry
 from serve.oip.errors import InvalidInput, UnknownModel
 from serve.oip.hosted import ModelHost
 from serve.oip.message import InferRequest
-from serve.oip.model_folders import NEEDS_START, NOT_LOADED
+from serve.oip.model_folders import NEEDS_START, NOT_LOADED, ModelFolder
 from serve.oip.server import InferenceServer
-from tests.serve.oip.folders import CONFIG, ONES, write_config, write_scaler, write_twice, write_version
+from tests.serve.oip.folders import CONFIG, ONES, SCALER, write_config, write_scaler, write_twice, write_version
 from tests.serve.oip.local_deployments import LocalDeployments
 
 Pair = tuple[InferenceServer, InferenceServer]
@@ -49,6 +51,14 @@ async def both(deployments: LocalDeployments) -> AsyncIterator[Pair]:
 async def answer(server: InferenceServer, version: str = "") -> float:
     found = await server.infer(InferRequest(model="scaler", version=version, inputs=ONES, datatypes={"x": "FP32"}))
     return float(found.outputs["y"][0, 0])
+
+
+async def until(condition: Callable[[], bool]) -> bool:
+    """Whether it comes true within five seconds."""
+    give_up = time.monotonic() + 5
+    while not condition() and time.monotonic() < give_up:
+        await asyncio.sleep(0.01)
+    return condition()
 
 
 async def states(server: InferenceServer) -> list[tuple[str, str, str]]:
@@ -196,17 +206,47 @@ async def test_of_loads_by_two_ingress_replicas_at_once_one_serves_and_the_other
     assert [await answer(server) for server in both] == [2, 2]
 
 
-async def test_a_server_deployed_anew_with_the_folder_ends_what_was_loaded_before(
+async def test_what_was_accepted_before_it_is_unloaded_is_answered_and_what_comes_then_is_unknown(
+    both: Pair, tmp_path: Path, deployments: LocalDeployments
+) -> None:
+    slow = "import time\n" + SCALER.replace("(self, tensors):", "(self, tensors):\n        time.sleep(0.01)")
+    write_version(write_scaler(tmp_path, max_batch_size=1), "1", 2, slow)
+    await both[0].load("scaler")
+    accepted = [asyncio.create_task(answer(server)) for _ in range(8) for server in both]
+    while not any(task.done() for task in accepted):
+        await asyncio.sleep(0.001)
+    unloading = asyncio.create_task(both[0].unload("scaler"))
+    assert await asyncio.gather(*accepted) == [2] * 16
+    await unloading
+    assert deployments.running == {}
+    for server in both:
+        with pytest.raises(UnknownModel):
+            await answer(server)
+
+
+async def test_what_an_ingress_replica_left_when_it_died_is_ended_by_the_others(
+    both: Pair, tmp_path: Path, deployments: LocalDeployments
+) -> None:
+    write_scaler(tmp_path)
+    deployments.unowned = [await deployments.start(ModelFolder(str(tmp_path), "scaler").config(), "")]
+    await both[0].load("scaler")
+    assert await until(lambda: list(deployments.running) == ["scaler-2"])
+    assert [await answer(server) for server in both] == [2, 2]
+
+
+async def test_a_server_deployed_anew_with_the_folder_ends_what_was_loaded_before_once_no_ingress_of_before_serves_it(
     both: Pair, tmp_path: Path, deployments: LocalDeployments
 ) -> None:
     write_scaler(tmp_path)
     await both[0].load("scaler")
+    deployments.all_new = False
     anew = new_ingress(deployments, taken=("scaler",))
     await anew.start()
-    async with asyncio.timeout(5):
-        while deployments.running:
-            await asyncio.sleep(0.01)
-    assert deployments.listed == {}
+    for _ in range(20):
+        await anew.index()
+        assert [await answer(server) for server in both] == [2, 2]
+    deployments.all_new = True
+    assert await until(lambda: (deployments.running, deployments.listed) == ({}, {}))
     await anew.close()
 
 

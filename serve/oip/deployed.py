@@ -1,0 +1,80 @@
+"""Models that came after the start as the cluster has them: what runs, and the list of those that are served."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from interest.errors import InvalidConfig
+from serve.oip.entries import Host
+from serve.oip.model_config import ModelConfig, Part
+
+
+class Deployed(Part):
+    """A model of a user's own that runs; `address` is where, in the words of the `Deployments` that started it."""
+
+    config: ModelConfig
+    address: str
+
+
+class Deployments(Protocol):
+    """What starts and ends replicas, and the list of the models that all ingress replicas serve.
+
+    Whatever runs is on the list or has an owner: the ingress replica that started it, or took it from the list.
+    """
+
+    async def published(self) -> Mapping[str, Deployed]:
+        """By name, as it is at this moment. Raises `NotReady` when the list cannot be read."""
+        ...
+
+    async def start(self, config: ModelConfig, override: str) -> Deployed:
+        """Returns when all of its replicas run. Raises `InvalidConfig` when they do not, and leaves none then."""
+        ...
+
+    async def publish(self, deployed: Deployed) -> bool:
+        """Put it on the list; False when one of its name is there."""
+        ...
+
+    async def withdraw(self, deployed: Deployed) -> None:
+        """Take it from the list. Of what is not there it does nothing."""
+
+    async def end(self, deployed: Deployed) -> None:
+        """End its replicas. Of what has ended it does nothing."""
+
+    async def orphans(self) -> Sequence[Deployed]:
+        """What runs, is not on the list and has an owner that does not live any more: for others to end."""
+        ...
+
+    async def settled(self) -> bool:
+        """Whether every ingress replica is of the newest deployment of the server."""
+        ...
+
+    def host(self, deployed: Deployed) -> Host:
+        """All of its replicas as one."""
+        ...
+
+
+class NoDeployments:
+    """Of a server that starts none, as in a test of one process."""
+
+    async def published(self) -> Mapping[str, Deployed]:
+        return {}
+
+    async def start(self, config: ModelConfig, override: str) -> Deployed:
+        raise InvalidConfig(f"failed to load '{config.name}': this server starts no deployments")
+
+    async def publish(self, deployed: Deployed) -> bool:
+        return False
+
+    async def withdraw(self, deployed: Deployed) -> None:
+        """Nothing is on the list."""
+
+    async def end(self, deployed: Deployed) -> None:
+        """Nothing runs."""
+
+    async def orphans(self) -> Sequence[Deployed]:
+        return ()
+
+    async def settled(self) -> bool:
+        return True
+
+    def host(self, deployed: Deployed) -> Host:
+        raise InvalidConfig(f"'{deployed.config.name}': this server starts no deployments")
