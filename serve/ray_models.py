@@ -23,11 +23,15 @@ from serve.config import ServerConfig
 from serve.deployments import MODEL_PREFIX
 from serve.oip.deployed import Deployed
 from serve.oip.model_config import ModelConfig, Part
+from serve.oip.wanted import Wanted
 from serve.ray_calls import HostHandle, by_value
-from serve.ray_texts import ClusterTexts
+from serve.ray_texts import ClusterText, ClusterTexts
 
 START_TIMEOUT_S = 570.0  # of all replicas, with the loading of the model; `attune models load` waits a little longer
 POLL_S = 0.5
+
+PUBLISHED, OWNED, KEPT, FAILURES = "models", "owned", "kept", "failures"  # folders of the cluster's texts
+LONGEST_REASON = 2000  # characters
 
 T = TypeVar("T")
 
@@ -51,9 +55,10 @@ class ClusterModels:
         """`owner`: the name of this ingress replica's actor; Ray knows whether it lives."""
         self._config = config
         self._owner = owner
-        self._owned = ClusterTexts("owned")
-        self._published = ClusterTexts("models")
-        self._overrides = ClusterTexts("override")
+        self._owned = ClusterTexts(OWNED)
+        self._published = ClusterTexts(PUBLISHED)
+        self._kept = ClusterTexts(KEPT)
+        self._failures = ClusterTexts(FAILURES)
         self._deploying = threading.Lock()  # a DeploymentConfig of Serve's cannot be made in two threads at once
 
     async def published(self) -> Mapping[str, Deployed]:
@@ -78,7 +83,7 @@ class ClusterModels:
 
     async def end(self, deployed: Deployed) -> None:
         await _aside(ray.serve.delete, deployed.address)
-        await _aside(self._overrides.remove, _place(deployed))
+        await _aside(self._kept.remove, _place(deployed.address, deployed.config.name))
         await _aside(self._owned.remove, deployed.address)
 
     async def orphans(self) -> Sequence[Deployed]:
@@ -86,6 +91,15 @@ class ClusterModels:
 
     async def settled(self) -> bool:
         return await _aside(_application_runs, APPLICATION)
+
+    async def failed(self, model: str, reason: str) -> None:
+        if reason:
+            await _aside(self._failures.write, model, reason[:LONGEST_REASON])
+        else:
+            await _aside(self._failures.remove, model)
+
+    async def failures(self) -> Mapping[str, str]:
+        return await _aside(self._failures.all)
 
     def host(self, deployed: Deployed) -> HostHandle:
         name = f"{MODEL_PREFIX}{deployed.config.name}"
@@ -115,11 +129,27 @@ class ClusterModels:
 
     def _deploy(self, deployed: Deployed, override: str) -> None:
         self._own(deployed)
-        self._overrides.write(_place(deployed), override)
+        name = deployed.config.name
+        self._kept.write(_place(deployed.address, name), Wanted(override=override).model_dump_json())
+        self._kept.remove(_place(APPLICATION, name))  # of a model that the server had before it was deployed anew
         with self._deploying:
             application = model_deployment(self._config, deployed.config)
             target = ray.serve.RunTarget(application, name=deployed.address, route_prefix=None)
             ray.serve.run_many([target], wait_for_applications_running=False)
+
+
+def kept_for(application: str, model: str) -> ClusterText:
+    """What is wanted of a model, for a replica of it that starts.
+
+    A model that was loaded after the start, and is one of the server's own since it was deployed anew, takes it along:
+    what was loaded then still runs.
+    """
+    texts = ClusterTexts(KEPT)
+    kept = texts.text(_place(application, model))
+    loaded = ClusterTexts(PUBLISHED).read(model)
+    if loaded and not kept.read():
+        kept.write(texts.read(_place(Deployed.model_validate_json(loaded).address, model)))
+    return kept
 
 
 async def _until_running(deployed: Deployed) -> None:
@@ -132,9 +162,9 @@ async def _until_running(deployed: Deployed) -> None:
         await asyncio.sleep(POLL_S)
 
 
-def _place(deployed: Deployed) -> str:
-    """Where its replicas look for the config that holds in place of the file's."""
-    return f"{deployed.address}/{MODEL_PREFIX}{deployed.config.name}"
+def _place(application: str, model: str) -> str:
+    """Where replicas of a model look for what is wanted of it."""
+    return f"{application}/{MODEL_PREFIX}{model}"
 
 
 def _runs(deployed: Deployed) -> bool:

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 from interest.errors import AttuneError, InvalidConfig
 from serve.oip.deployed import Deployed, Deployments
 from serve.oip.entries import FOLLOW_S, Host, UserEntry, unknown
-from serve.oip.model_folders import new_model, unserved_models
+from serve.oip.model_folders import NOT_LOADED, new_model, unserved_models
 
 CLOSING_S = 10.0  # for what is under way when an ingress replica ends
 DRAIN_S = 60.0  # for what was accepted before a model was withdrawn; most requests have a deadline before that
@@ -68,8 +68,14 @@ class AddedModels:
     async def index(self) -> list[dict[str, str]]:
         """The models of the repository that are not served, with the reason; as the repository index has them."""
         served = {*self._taken, *self.entries}
+        failures = await self._deployments.failures()
         return [
-            {"name": name, "version": version, "state": "UNAVAILABLE", "reason": reason}
+            {
+                "name": name,
+                "version": version,
+                "state": "UNAVAILABLE",
+                "reason": failures.get(name, reason) if reason == NOT_LOADED else reason,
+            }
             for name, versions, reason in await asyncio.to_thread(unserved_models, self._url, served)
             for version in versions or [""]
         ]
@@ -88,16 +94,25 @@ class AddedModels:
             if name in self.entries:
                 await self.entries[name].load(override)
                 return
-            config = await asyncio.to_thread(new_model, self._url, name, override)
-            deployed = await self._deployments.start(config, override)
             try:
-                await _load_everywhere(name, self._deployments.host(deployed), override)
-                if not await self._deployments.publish(deployed):
-                    raise InvalidConfig(f"failed to load '{name}': it was loaded by another call at the same time")
-            except Exception:
-                await self._deployments.end(deployed)
+                await self._load_new(name, override)
+            except InvalidConfig as error:
+                if name not in await self._deployments.published():  # by another ingress replica
+                    await self._deployments.failed(name, error.message)
                 raise
+            await self._deployments.failed(name, "")
             await self.refresh()
+
+    async def _load_new(self, name: str, override: str) -> None:
+        config = await asyncio.to_thread(new_model, self._url, name, override)
+        deployed = await self._deployments.start(config, override)
+        try:
+            await _load_everywhere(name, self._deployments.host(deployed), override)
+            if not await self._deployments.publish(deployed):
+                raise InvalidConfig(f"failed to load '{name}': it was loaded by another call at the same time")
+        except Exception:
+            await self._deployments.end(deployed)
+            raise
 
     async def _unload(self, name: str) -> None:
         async with self._changing.setdefault(name, asyncio.Lock()):

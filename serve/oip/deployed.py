@@ -47,6 +47,13 @@ class Deployments(Protocol):
         """Whether every ingress replica is of the newest deployment of the server."""
         ...
 
+    async def failed(self, model: str, reason: str) -> None:
+        """Why its last load was refused, for the index of every ingress replica; "" once it has been loaded."""
+
+    async def failures(self) -> Mapping[str, str]:
+        """The reasons by name of model."""
+        ...
+
     def host(self, deployed: Deployed) -> Host:
         """All of its replicas as one."""
         ...
@@ -75,6 +82,12 @@ class NoDeployments:
 
     async def settled(self) -> bool:
         return True
+
+    async def failed(self, model: str, reason: str) -> None:
+        """Its caller has heard it."""
+
+    async def failures(self) -> Mapping[str, str]:
+        return {}
 
     def host(self, deployed: Deployed) -> Host:
         raise InvalidConfig(f"'{deployed.config.name}': this server starts no deployments")

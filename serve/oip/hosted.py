@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from interest.batch import Tensors
 from interest.errors import AttuneError, InvalidConfig
@@ -18,6 +18,9 @@ from serve.oip.message import Answer
 from serve.oip.model_config import ModelConfig
 from serve.oip.model_folders import ModelFolder, wanted_versions
 from serve.oip.user_models import Loads, Unloads, called, make_user_model, warmup_tensors
+from serve.oip.wanted import Kept, OwnKept, Wanted, wanted_of
+
+UNLOADED = "unloaded"
 
 T = TypeVar("T")
 
@@ -45,27 +48,6 @@ class HostState:
         return [one.version for one in self.versions if one.state == "READY"]
 
 
-class Override(Protocol):
-    """Keeps the config that holds in place of the file's, so that a replica that comes later has it too; "": none."""
-
-    def read(self) -> str: ...
-
-    def write(self, text: str) -> None: ...
-
-
-class OwnOverride:
-    """Of a host that has no other replica."""
-
-    def __init__(self) -> None:
-        self._text = ""
-
-    def read(self) -> str:
-        return self._text
-
-    def write(self, text: str) -> None:
-        self._text = text
-
-
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     """What `commit` will serve."""
@@ -82,14 +64,15 @@ class ModelHost:
     now beside what is served, `commit` serves it and unloads the rest, `discard` forgets it.
     """
 
-    def __init__(self, url: str, name: str, override: Override | None = None) -> None:
+    def __init__(self, url: str, name: str, kept: Kept | None = None) -> None:
         self._folder = ModelFolder(url, name)
         self._name = name
-        self._override = override or OwnOverride()
+        self._kept = kept or OwnKept()
         self._config = self._first_config()
         self._serving: dict[str, _Version] = {}
         self._prepared: _Prepared | None = None
         self._failed: dict[str, str] = {}
+        self._reason = UNLOADED  # why a version that did not fail is not served
         self._swapping = asyncio.Lock()
         self._under_way = 0
         self._used_at = time.monotonic()  # when the last request ended
@@ -99,7 +82,7 @@ class ModelHost:
     def _first_config(self) -> ModelConfig:
         """That of the override, as long as it still fits the file. Raises `InvalidConfig` for a file that is none."""
         try:
-            return self._folder.config(self._override.read())
+            return self._folder.config(wanted_of(self._kept).override)
         except InvalidConfig as error:
             config = self._folder.config("")
             log.warning("%s: %s", self._name, error.message)
@@ -110,19 +93,29 @@ class ModelHost:
         states = [
             VersionState(version, "READY")
             if version in self._serving
-            else VersionState(version, "UNAVAILABLE", self._failed.get(version, "unloaded"))
+            else VersionState(version, "UNAVAILABLE", self._failed.get(version, self._reason))
             for version in sorted(known, key=int)
         ]
         return HostState(self._config, tuple(states))
 
     async def start(self) -> None:
-        """Serve what there is; a model that does not load is unavailable, and its state says why."""
+        """Serve what is wanted; a model that does not load is unavailable, and its state says why."""
+        done = None
+        while (wanted := await self._aside(wanted_of, self._kept)) != done:  # it may change meanwhile
+            await self._begin(wanted)
+            done = wanted
+
+    async def _begin(self, wanted: Wanted) -> None:
+        if not wanted.loaded:
+            await self._serve_nothing()
+            return
         try:
-            await self.prepare(await self._aside(self._override.read))
+            await self.prepare(wanted.override)
         except InvalidConfig as error:
             log.warning("%s is not served: %s", self._name, error.message)
+            self._reason = error.message
         else:
-            await self.commit()
+            await self._commit()
 
     async def prepare(self, override: str = "") -> None:
         """Load and warm what is not served already. Raises `InvalidConfig` when one does not load; nothing changes.
@@ -145,14 +138,9 @@ class ModelHost:
 
     async def commit(self) -> None:
         """Serve what was prepared, by one assignment; requests to what was served before are answered first."""
-        async with self._swapping:
-            if self._prepared is None:
-                return
-            await self._aside(self._override.write, self._prepared.override)
-            before, prepared = self._serving, self._prepared
-            self._config, self._serving = prepared.config, prepared.versions
-            self._prepared = None
-            await self._retire(before, self._serving)
+        if self._prepared is not None:
+            await self._keep(Wanted(override=self._prepared.override))
+        await self._commit()
 
     async def discard(self) -> None:
         """Forget what was prepared."""
@@ -160,10 +148,10 @@ class ModelHost:
             await self._discard()
 
     async def unload(self) -> None:
-        """Serve nothing any more; requests under way are answered."""
-        async with self._swapping:
-            before, self._serving = self._serving, {}
-            await self._retire(before, {})
+        """Serve nothing any more, nor after a new start; requests under way are answered."""
+        before = await self._aside(wanted_of, self._kept)
+        await self._keep(before.model_copy(update={"loaded": False}))
+        await self._serve_nothing()
 
     async def infer(self, version: str, tensors: Tensors) -> Answer:
         """`version` "": the newest. Raises `UnknownModel` when it is not served, `ModelFailed` when it raises."""
@@ -184,9 +172,26 @@ class ModelHost:
 
     async def close(self) -> None:
         await self.discard()
-        await self.unload()
+        await self._serve_nothing()
         for pool in (self._pool, self._loading):
             pool.shutdown(wait=True)
+
+    async def _keep(self, wanted: Wanted) -> None:
+        await self._aside(self._kept.write, wanted.model_dump_json())
+
+    async def _commit(self) -> None:
+        async with self._swapping:
+            if self._prepared is None:
+                return
+            before, prepared = self._serving, self._prepared
+            self._config, self._serving = prepared.config, prepared.versions
+            self._prepared, self._reason = None, UNLOADED
+            await self._retire(before, self._serving)
+
+    async def _serve_nothing(self) -> None:
+        async with self._swapping:
+            before, self._serving, self._reason = self._serving, {}, UNLOADED
+            await self._retire(before, {})
 
     async def _loaded(self, config: ModelConfig, version: str, mark: str) -> "_Version":
         folder = await self._aside(self._folder.fetch, version)

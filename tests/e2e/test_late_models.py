@@ -1,6 +1,7 @@
 """Models loaded after the start, on a server of their own: under load, deployed anew, and left by replicas that die."""
 
 import contextlib
+import json
 import subprocess
 import sys
 import threading
@@ -52,8 +53,9 @@ class Server:
         self.process.stdin.flush()
         assert self.said() == "deployed"
 
-    def change(self, what: str, model: str) -> None:
-        answer = httpx.post(f"{self.url}/v2/repository/models/{model}/{what}", json={}, timeout=120)
+    def change(self, what: str, model: str, **parameters: str) -> None:
+        url = f"{self.url}/v2/repository/models/{model}/{what}"
+        answer = httpx.post(url, json={"parameters": parameters}, timeout=120)
         assert answer.status_code == 200, answer.text
 
     def replicas(self, deployment: str) -> list[psutil.Process]:
@@ -69,6 +71,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server(home: Any) -> Iterator[Server]:
+    write_scaler(home.folder / "models", name="first")
     command = [sys.executable, "-m", "tests.e2e.served_apart", str(home.folder)]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
@@ -169,9 +172,25 @@ def test_accepted_requests_are_answered_and_new_ones_refused_when_it_is_unloaded
 
 
 def test_no_request_is_lost_when_attune_is_deployed_anew_with_the_folder(server: Server) -> None:
-    server.change("load", "late")
-    answers = counted(asked_during(server, "late", server.deploy))
-    assert set(answers) == {"4.0"}, answers
+    write_version(write_scaler(server.models, name="again"), "1", 2, SLOW)
+    server.change("load", "again", config=json.dumps({"parameters": {"unit": {"string_value": "10"}}}))
+    (before,) = server.replicas("model_again")
+    answers = counted(asked_during(server, "again", server.deploy))
+    assert set(answers) == {"20.0"}, "the config that was given holds until the next load"
+    assert eventually(lambda: not before.is_running(), 30)
+    assert len(server.replicas("model_again")) == 1
+
+
+def test_a_model_that_was_unloaded_stays_so_when_its_replica_dies(server: Server) -> None:
+    assert set(counted(asked_during(server, "first", lambda: None))) == {"2.0"}
+    server.change("unload", "first")
+    (before,) = server.replicas("model_first")
+    before.kill()
+    assert eventually(lambda: not before.is_running() and len(server.replicas("model_first")) == 1, 60)
+    asked = counted(asked_during(server, "first", lambda: time.sleep(3)))
+    assert all(answer.startswith("404 ") for answer in asked), asked
+    server.change("load", "first")
+    assert set(counted(asked_during(server, "first", lambda: None))) == {"2.0"}
 
 
 def test_what_ingress_replicas_had_begun_to_load_when_they_died_is_ended(server: Server, tmp_path: Path) -> None:

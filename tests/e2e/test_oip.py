@@ -302,6 +302,8 @@ def test_a_folder_that_comes_while_the_server_runs_is_loaded_served_and_unloaded
             stop.set()
     assert others.result() > 0
     assert (states(http, "late"), states(http, "bad")) == ({("READY", False)}, {("UNAVAILABLE", True)})
+    told = {one["reason"] for _ in range(6) for one in http.get_model_repository_index() if one["name"] == "bad"}
+    assert told == {"failed to load 'bad': version 1: RuntimeError: no weights"}
 
 
 def test_counts_of_all_replicas_move_exactly_by_what_was_sent(http: Any, remote: Any) -> None:

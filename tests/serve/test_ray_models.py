@@ -18,7 +18,9 @@ from serve import ray_models
 from serve.app import APPLICATION
 from serve.config import ServerConfig
 from serve.oip.model_folders import read_user_models
-from serve.ray_models import ClusterModels
+from serve.oip.wanted import Wanted, wanted_of
+from serve.ray_models import ClusterModels, kept_for
+from serve.ray_texts import ClusterText
 from tests.serve.oip.folders import write_scaler
 
 OWNER = "this ingress replica"
@@ -34,6 +36,9 @@ class Texts(dict[str, str]):
 
     def remove(self, name: str) -> None:
         self.pop(name, None)
+
+    def text(self, name: str) -> ClusterText:
+        return ClusterText(self, name)  # type: ignore[arg-type]  # it reads and writes
 
     def add(self, name: str, text: str) -> bool:
         return self.setdefault(name, text) is text
@@ -88,18 +93,50 @@ async def test_a_model_is_an_application_without_a_route_scaled_as_the_config_sa
     write_scaler(tmp_path)
     serve = Serve(ApplicationStatus.DEPLOYING, ApplicationStatus.RUNNING)
     models = models_on(serve, tmp_path, monkeypatch)
+    texts["kept"]["attune/model_scaler"] = "of a server before"
     deployed = await models.start(read_user_models(str(tmp_path))["scaler"], "{}")
     (target,) = serve.running.values()
     deployment = target.target._bound_deployment
     assert (target.name, target.route_prefix) == (deployed.address, None)
     assert (deployment.name, deployment.num_replicas) == ("model_scaler", 3)
-    assert texts["override"] == {f"{deployed.address}/model_scaler": "{}"}
+    assert texts["kept"] == {f"{deployed.address}/model_scaler": Wanted(override="{}").model_dump_json()}
     assert await models.publish(deployed)
     assert not await models.publish(deployed.model_copy(update={"address": "another"}))
     assert await models.published() == {"scaler": deployed}
     await models.withdraw(deployed)
     await models.end(deployed)
-    assert (await models.published(), texts["override"], serve.running) == ({}, {}, {})
+    assert (await models.published(), texts["kept"], serve.running) == ({}, {}, {})
+
+
+async def test_a_server_deployed_anew_takes_along_what_was_wanted_of_a_model_that_was_loaded_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: dict[str, Texts]
+) -> None:
+    write_scaler(tmp_path)
+    models = models_on(Serve(ApplicationStatus.RUNNING), tmp_path, monkeypatch)
+    assert wanted_of(kept_for(APPLICATION, "scaler")) == Wanted()
+    deployed = await models.start(read_user_models(str(tmp_path))["scaler"], '{"max_batch_size": 2}')
+    assert wanted_of(kept_for(APPLICATION, "scaler")) == Wanted(), "it is not served yet"
+    await models.publish(deployed)
+    loaded = Wanted(override='{"max_batch_size": 2}')
+    assert wanted_of(kept_for(deployed.address, "scaler")) == loaded
+    assert wanted_of(kept_for(APPLICATION, "scaler")) == loaded
+    kept_for(APPLICATION, "scaler").write(Wanted(loaded=False).model_dump_json())
+    assert wanted_of(kept_for(APPLICATION, "scaler")) == Wanted(loaded=False), "what was asked since counts"
+    await models.withdraw(deployed)
+    await models.end(deployed)
+    assert wanted_of(kept_for(APPLICATION, "scaler")) == Wanted(loaded=False)
+
+
+async def test_reasons_of_loads_that_failed_are_kept_for_all_and_are_not_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: dict[str, Texts]
+) -> None:
+    models = models_on(Serve(ApplicationStatus.RUNNING), tmp_path, monkeypatch)
+    await models.failed("scaler", "no weights " * 1000)
+    ((model, reason),) = (await models.failures()).items()
+    assert (model, len(reason)) == ("scaler", ray_models.LONGEST_REASON)
+    for _ in range(2):
+        await models.failed("scaler", "")
+        assert await models.failures() == {}
 
 
 @pytest.mark.parametrize(
@@ -185,7 +222,7 @@ async def test_replicas_that_do_not_start_are_refused_in_serves_own_words_and_en
     serve = Serve(state)
     with pytest.raises(InvalidConfig, match=message):
         await models_on(serve, tmp_path, monkeypatch).start(read_user_models(str(tmp_path))["scaler"], "")
-    assert (serve.running, texts["override"]) == ({}, {})
+    assert (serve.running, texts["kept"]) == ({}, {})
 
 
 async def test_a_cluster_that_does_not_answer_is_not_ready(

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from serve.oip.deployed import Deployed
-from serve.oip.hosted import ModelHost, OwnOverride
+from serve.oip.hosted import ModelHost
 from serve.oip.model_config import ModelConfig
+from serve.oip.wanted import OwnKept, Wanted
 
 
 class LocalDeployments:
@@ -15,6 +16,7 @@ class LocalDeployments:
         self.running: dict[str, ModelHost] = {}  # by address
         self.unowned: list[Deployed] = []
         self.all_new = True  # ingress replicas
+        self.reasons: dict[str, str] = {}
 
     async def published(self) -> Mapping[str, Deployed]:
         return dict(self.listed)
@@ -22,8 +24,7 @@ class LocalDeployments:
     async def start(self, config: ModelConfig, override: str) -> Deployed:
         self._started += 1
         deployed = Deployed(config=config, address=f"{config.name}-{self._started}")
-        kept = OwnOverride()
-        kept.write(override)
+        kept = OwnKept(Wanted(override=override))
         self.running[deployed.address] = ModelHost(self._url, config.name, kept)
         await self.running[deployed.address].start()
         return deployed
@@ -45,6 +46,12 @@ class LocalDeployments:
 
     async def settled(self) -> bool:
         return self.all_new
+
+    async def failed(self, model: str, reason: str) -> None:
+        self.reasons[model] = reason
+
+    async def failures(self) -> Mapping[str, str]:
+        return {model: reason for model, reason in self.reasons.items() if reason}
 
     def host(self, deployed: Deployed) -> ModelHost:
         return self.running[deployed.address]

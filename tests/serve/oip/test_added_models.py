@@ -327,6 +327,22 @@ async def test_the_index_tells_why_a_folder_could_not_be_loaded_without_loading_
     assert (told["scaler"], told["twice"]) == (NOT_LOADED, NEEDS_START)
 
 
+async def test_the_index_of_every_ingress_replica_tells_why_the_last_load_failed_until_one_succeeds(
+    both: Pair, tmp_path: Path
+) -> None:
+    write_version(write_scaler(tmp_path), "1", 2, "raise RuntimeError('no weights')")
+    given = {"config": json.dumps({"parameters": {"unit": {"string_value": "ten"}}})}
+    for parameters, reason in (({}, "RuntimeError: no weights"), (given, "could not convert string to float: 'ten'")):
+        with pytest.raises(InvalidInput, match=reason):
+            await both[0].load("scaler", parameters)
+        for server in both:
+            assert reason in (await states(server))[0][2]
+        write_version(tmp_path / "scaler", "1", 2)
+    await both[0].load("scaler")
+    await both[0].unload("scaler")
+    assert [await states(server) for server in both] == [[("1", "UNAVAILABLE", NOT_LOADED)]] * 2
+
+
 async def test_a_server_without_a_cluster_says_that_it_starts_nothing(tmp_path: Path) -> None:
     write_scaler(tmp_path)
     server = InferenceServer("attune", "1", {}, 30, AddedModels(str(tmp_path), (), NoDeployments()))
