@@ -3,8 +3,6 @@
 import asyncio
 import contextvars
 import logging
-import math
-import time
 from collections.abc import Collection, Coroutine, Mapping
 from typing import Any
 from weakref import WeakValueDictionary
@@ -13,6 +11,7 @@ from interest.errors import AttuneError, InvalidConfig
 from serve.oip.deployed import Deployed, Deployments
 from serve.oip.entries import FOLLOW_S, Host, UserEntry, unknown
 from serve.oip.model_folders import NOT_LOADED, new_model, unserved_models
+from serve.oip.question import RECENT_S, Question
 
 CLOSING_S = 10.0  # for what is under way when an ingress replica ends
 DRAIN_S = 60.0  # for what was accepted before a model was withdrawn; most requests have a deadline before that
@@ -32,8 +31,7 @@ class AddedModels:
         self._deployments = deployments
         self._deployed: dict[str, Deployed] = {}
         self._changing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # those that somebody holds
-        self._asking = asyncio.Lock()
-        self._asked_at = -math.inf  # time.monotonic() of the question that was answered last
+        self._list = Question(self._ask)
         self._follower: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._outdated: list[Deployed] = []  # the server was deployed anew with folders that had come
@@ -45,13 +43,8 @@ class AddedModels:
         self._follower = loop.create_task(self._follow(), context=contextvars.Context())
 
     async def refresh(self) -> None:
-        """Know what is served at this moment. Callers that come while one is asking wait for its answer."""
-        asked = time.monotonic()
-        async with self._asking:
-            if self._asked_at < asked:
-                asked = time.monotonic()
-                await self._take_over(await self._deployments.published())
-                self._asked_at = asked
+        """Know what was served a moment ago, however many callers ask for names that are not."""
+        await self._list.recent()
 
     async def load(self, name: str, override: str) -> None:
         """Serve what the model's folder says now, on all ingress replicas. It goes on when its caller leaves.
@@ -90,7 +83,7 @@ class AddedModels:
 
     async def _load(self, name: str, override: str) -> None:
         async with self._changing.setdefault(name, asyncio.Lock()):
-            await self.refresh()
+            await self._list.now()
             if name in self.entries:
                 await self.entries[name].load(override)
                 return
@@ -101,7 +94,8 @@ class AddedModels:
                     await self._deployments.failed(name, error.message)
                 raise
             await self._deployments.failed(name, "")
-            await self.refresh()
+            await self._list.now()
+        await asyncio.sleep(RECENT_S)  # no ingress replica knows better then
 
     async def _load_new(self, name: str, override: str) -> None:
         config = await asyncio.to_thread(new_model, self._url, name, override)
@@ -116,7 +110,7 @@ class AddedModels:
 
     async def _unload(self, name: str) -> None:
         async with self._changing.setdefault(name, asyncio.Lock()):
-            await self.refresh()
+            await self._list.now()
             if name not in self._deployed:
                 raise unknown(name)
             await self._withdraw(self._deployed[name])
@@ -125,7 +119,7 @@ class AddedModels:
         """Its replicas end when every ingress replica has followed, and what all of them had accepted is answered."""
         await self._deployments.withdraw(deployed)
         try:
-            await self.refresh()
+            await self._list.now()
         finally:
             await asyncio.sleep(2 * FOLLOW_S)
             await self._end(deployed)
@@ -133,6 +127,9 @@ class AddedModels:
     async def _end(self, deployed: Deployed) -> None:
         await _until_idle(deployed.config.name, self._deployments.host(deployed))
         await self._deployments.end(deployed)
+
+    async def _ask(self) -> None:
+        await self._take_over(await self._deployments.published())
 
     async def _take_over(self, published: Mapping[str, Deployed]) -> None:
         for name in [name for name, deployed in self._deployed.items() if published.get(name) != deployed]:
@@ -149,7 +146,7 @@ class AddedModels:
     async def _follow(self) -> None:
         while True:
             try:
-                await self.refresh()
+                await self._list.now()
                 await self._clear()
             except AttuneError as error:
                 log.warning("models that came after the start: %s", error.message)

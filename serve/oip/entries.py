@@ -3,8 +3,6 @@
 import asyncio
 import contextvars
 import logging
-import math
-import time
 from collections.abc import Awaitable
 from typing import Protocol
 
@@ -15,6 +13,7 @@ from serve.oip.errors import InvalidInput, UnknownModel
 from serve.oip.hosted import HostState, VersionState
 from serve.oip.message import Answer
 from serve.oip.model_config import ModelConfig
+from serve.oip.question import RECENT_S, Question
 from serve.oip.stage_models import NO_LENGTHS, Lengths, ServedModel
 from serve.oip.statistics import ModelStatistics
 
@@ -42,7 +41,7 @@ class Entry(Protocol):
         """Returns when it is known what is served."""
 
     async def refresh(self) -> None:
-        """Know what is served at this moment: another ingress may have loaded or unloaded it."""
+        """Know what was served a moment ago: another ingress may have loaded or unloaded it."""
 
     async def load(self, override: str = "") -> None:
         """Serve what the model's folder says now. Raises `InvalidConfig`; what was served before is served then.
@@ -135,7 +134,7 @@ class UserEntry:
         self._follower: asyncio.Task[None] | None = None
         self._known = asyncio.Event()  # set once a replica has answered
         self._changing = asyncio.Lock()
-        self._asked_at = -math.inf  # time.monotonic() of the question that was answered last
+        self._state = Question(self._ask)
 
     async def start(self) -> None:
         """Know what is served, and go on asking."""
@@ -160,11 +159,7 @@ class UserEntry:
         return self._batchers[version]
 
     async def refresh(self) -> None:
-        """Callers that come while one is asking wait for its answer."""
-        asked = time.monotonic()
-        async with self._changing:
-            if self._asked_at < asked:
-                await self._refresh()
+        await self._state.recent()
 
     async def load(self, override: str = "") -> None:
         """On all replicas or on none; what was served before goes on until the new versions are warm."""
@@ -177,11 +172,13 @@ class UserEntry:
                 raise
             await self._host.commit()
             await self._refresh()
+        await asyncio.sleep(RECENT_S)  # no ingress replica knows better then
 
     async def unload(self) -> None:
         async with self._changing:
             await self._host.unload()
             await self._refresh()
+        await asyncio.sleep(RECENT_S)
 
     async def drain(self) -> None:
         """Returns once all who wait have been answered."""
@@ -204,10 +201,12 @@ class UserEntry:
         slots = self._instances + 1  # the next batch is there when one ends
         return DynamicBatcher(execute, size, batching, statistics, slots, self._instances)
 
+    async def _ask(self) -> None:
+        async with self._changing:
+            await self._refresh()
+
     async def _refresh(self) -> None:
-        asked = time.monotonic()
         state = await self._host.state()
-        self._asked_at = asked
         self._versions = state.versions
         if state.config != self.config:
             self.config = state.config
@@ -217,7 +216,7 @@ class UserEntry:
     async def _follow(self) -> None:
         while True:
             try:
-                await self.refresh()
+                await self._state.now()
             except AttuneError as error:
                 log.warning("%s: %s", self.config.name, error.message)
             await asyncio.sleep(FOLLOW_S)

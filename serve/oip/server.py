@@ -198,6 +198,7 @@ class InferenceServer:
             return entry, entry.batcher(version)
         except UnknownModel:
             await entry.refresh()
+        entry = await self._entry(model)  # it may have been withdrawn meanwhile
         return entry, entry.batcher(version)
 
     async def _entry(self, model: str) -> Entry:

@@ -3,19 +3,20 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from serve.oip import added_models
+from serve.oip import added_models, entries, question
 from serve.oip.added_models import AddedModels
-from serve.oip.deployed import NoDeployments
+from serve.oip.deployed import Deployed, NoDeployments
 from serve.oip.entries import UserEntry
 from serve.oip.errors import InvalidInput, UnknownModel
-from serve.oip.hosted import ModelHost
+from serve.oip.hosted import HostState, ModelHost
 from serve.oip.message import InferRequest
 from serve.oip.model_folders import NEEDS_START, NOT_LOADED, ModelFolder
 from serve.oip.server import InferenceServer
@@ -341,6 +342,40 @@ async def test_the_index_of_every_ingress_replica_tells_why_the_last_load_failed
     await both[0].load("scaler")
     await both[0].unload("scaler")
     assert [await states(server) for server in both] == [[("1", "UNAVAILABLE", NOT_LOADED)]] * 2
+
+
+async def test_names_that_clients_make_up_cost_no_question_to_the_cluster_each(
+    tmp_path: Path, deployments: LocalDeployments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (added_models, entries):
+        monkeypatch.setattr(module, "FOLLOW_S", 60)
+    monkeypatch.setattr(question, "RECENT_S", 60)
+    write_scaler(tmp_path)
+    deployments.listed["scaler"] = await deployments.start(ModelFolder(str(tmp_path), "scaler").config(), "")
+    server = new_ingress(deployments)
+    await server.start()
+    assert await answer(server) == 2
+    asked = Counter[str]()
+    published, state = deployments.published, ModelHost.state
+
+    async def counted_published() -> Mapping[str, Deployed]:
+        asked["list"] += 1
+        return await published()
+
+    async def counted_state(host: ModelHost) -> HostState:
+        asked["state"] += 1
+        return await state(host)
+
+    monkeypatch.setattr(deployments, "published", counted_published)
+    monkeypatch.setattr(ModelHost, "state", counted_state)
+    for number in range(500):
+        for model, version in ((f"made-up-{number}", ""), ("scaler", str(number + 2))):
+            for call in (server.is_ready, server.require, server.statistics):
+                with pytest.raises(UnknownModel):
+                    await call(model, version)
+    assert asked.total() <= 2, asked
+    await server.close()
+    await deployments.running["scaler-1"].close()
 
 
 async def test_a_server_without_a_cluster_says_that_it_starts_nothing(tmp_path: Path) -> None:
