@@ -78,6 +78,9 @@ class ClusterModels:
     async def publish(self, deployed: Deployed) -> bool:
         return await _aside(self._publish, deployed)
 
+    async def replace(self, deployed: Deployed) -> None:
+        await _aside(self._published.write, deployed.config.name, deployed.model_dump_json())
+
     async def withdraw(self, deployed: Deployed) -> None:
         await _aside(self._withdraw, deployed)
 
@@ -116,7 +119,8 @@ class ClusterModels:
 
     def _withdraw(self, deployed: Deployed) -> None:
         if self._published.read(deployed.config.name) == deployed.model_dump_json():
-            self._own(deployed)  # first, so that it is never nobody's
+            if deployed.address:
+                self._own(deployed)  # first, so that it is never nobody's
             self._published.remove(deployed.config.name)
 
     def _orphans(self) -> list[Deployed]:

@@ -1,31 +1,43 @@
-"""Models whose folders came into the repository after the start: deployed by `load`, known to every ingress replica."""
+"""Models and ensembles whose folders came after the start: deployed by `load`, known to every ingress replica."""
 
 import asyncio
 import contextvars
 import logging
 from collections.abc import Collection, Coroutine, Mapping
-from typing import Any
+from typing import Any, Protocol
 from weakref import WeakValueDictionary
 
 from interest.errors import AttuneError, InvalidConfig
 from serve.oip.deployed import Deployed, Deployments
-from serve.oip.entries import FOLLOW_S, Host, UserEntry, unknown
+from serve.oip.draining import drained, until_idle
+from serve.oip.ensemble import checked_ensemble, served_steps
+from serve.oip.entries import FOLLOW_S, Entry, Host, UserEntry, ensemble_entry, unknown
+from serve.oip.message import InferRequest, InferResponse
+from serve.oip.model_config import ModelConfig
 from serve.oip.model_folders import NOT_LOADED, new_model, unserved_models
 from serve.oip.question import RECENT_S, Question
 
 CLOSING_S = 10.0  # for what is under way when an ingress replica ends
-DRAIN_S = 60.0  # for what was accepted before a model was withdrawn; most requests have a deadline before that
-MOST_SILENT = 3  # questions to replicas without an answer: a new handle has yet to learn of its replicas
 
 log = logging.getLogger("attune.models")
+
+
+class Server(Protocol):
+    """What ensembles need of the server that they are part of."""
+
+    async def infer(self, request: InferRequest) -> InferResponse: ...
+
+    async def require(self, model: str, version: str = "") -> ModelConfig: ...
 
 
 class AddedModels:
     """One ingress replica's view of them; the list that counts is that of `deployments`."""
 
-    def __init__(self, url: str, taken: Collection[str], deployments: Deployments) -> None:
-        """`taken`: names of the models that the server was started with."""
-        self.entries: dict[str, UserEntry] = {}
+    def __init__(self, url: str, taken: Collection[str], deployments: Deployments, permits: int = 256) -> None:
+        """`taken`: names of the models that the server was started with. `permits`: of an ensemble, at a time."""
+        self.entries: dict[str, Entry] = {}
+        self._server: Server | None = None
+        self._permits = permits
         self._url = url
         self._taken = taken
         self._deployments = deployments
@@ -35,7 +47,11 @@ class AddedModels:
         self._follower: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._outdated: list[Deployed] = []  # the server was deployed anew with folders that had come
-        self._ending: set[str] = set()  # addresses of what nobody asked this ingress replica to end
+        self._ending: set[str] = set()  # addresses or names of what nobody asked this ingress replica to end
+
+    def join(self, server: Server) -> None:
+        """Before the start: ensembles need the server whose models are their steps."""
+        self._server = server
 
     def start(self) -> None:
         """Follow what other ingress replicas load and unload."""
@@ -84,11 +100,12 @@ class AddedModels:
     async def _load(self, name: str, override: str) -> None:
         async with self._changing.setdefault(name, asyncio.Lock()):
             await self._list.now()
-            if name in self.entries:
+            served = self._deployed.get(name)
+            if served is not None and served.address:
                 await self.entries[name].load(override)
                 return
             try:
-                await self._load_new(name, override)
+                await self._load_new(name, override, served)
             except InvalidConfig as error:
                 if name not in await self._deployments.published():  # by another ingress replica
                     await self._deployments.failed(name, error.message)
@@ -97,16 +114,38 @@ class AddedModels:
             await self._list.now()
         await asyncio.sleep(RECENT_S)  # no ingress replica knows better then
 
-    async def _load_new(self, name: str, override: str) -> None:
+    async def _load_new(self, name: str, override: str, served: Deployed | None) -> None:
+        """`served`: the ensemble of before."""
         config = await asyncio.to_thread(new_model, self._url, name, override)
+        if config.is_ensemble:
+            await self._load_ensemble(config, served)
+        elif served is not None:
+            raise InvalidConfig(f"failed to load '{name}': an ensemble of this name is served; unload it first")
+        else:
+            await self._load_model(name, config, override)
+
+    async def _load_ensemble(self, config: ModelConfig, served: Deployed | None) -> None:
+        assert self._server is not None, "a server joins before the start"
+        deployed = Deployed(config=checked_ensemble(config, await served_steps(config, self._server.require)))
+        if served is None:
+            await self._publish(deployed)
+        elif served != deployed:
+            await self._deployments.replace(deployed)
+            await asyncio.sleep(2 * FOLLOW_S)  # every ingress replica has followed then
+
+    async def _load_model(self, name: str, config: ModelConfig, override: str) -> None:
         deployed = await self._deployments.start(config, override)
         try:
             await _load_everywhere(name, self._deployments.host(deployed), override)
-            if not await self._deployments.publish(deployed):
-                raise InvalidConfig(f"failed to load '{name}': it was loaded by another call at the same time")
+            await self._publish(deployed)
         except Exception:
             await self._deployments.end(deployed)
             raise
+
+    async def _publish(self, deployed: Deployed) -> None:
+        if not await self._deployments.publish(deployed):
+            name = deployed.config.name
+            raise InvalidConfig(f"failed to load '{name}': it was loaded by another call at the same time")
 
     async def _unload(self, name: str) -> None:
         async with self._changing.setdefault(name, asyncio.Lock()):
@@ -125,8 +164,9 @@ class AddedModels:
             await self._end(deployed)
 
     async def _end(self, deployed: Deployed) -> None:
-        await _until_idle(deployed.config.name, self._deployments.host(deployed))
-        await self._deployments.end(deployed)
+        if deployed.address:
+            await until_idle(deployed.config.name, self._deployments.host(deployed), FOLLOW_S)
+            await self._deployments.end(deployed)
 
     async def _ask(self) -> None:
         await self._take_over(await self._deployments.published())
@@ -134,14 +174,21 @@ class AddedModels:
     async def _take_over(self, published: Mapping[str, Deployed]) -> None:
         for name in [name for name, deployed in self._deployed.items() if published.get(name) != deployed]:
             del self._deployed[name]
-            self._spawn(_drained(name, self.entries.pop(name)))
+            self._spawn(drained(name, self.entries.pop(name)))
         self._outdated = [deployed for name, deployed in published.items() if name in self._taken]
         for name, deployed in published.items():
             if name not in self._taken and name not in self._deployed:
                 self._deployed[name] = deployed
-                config = deployed.config
-                self.entries[name] = UserEntry(config, self._deployments.host(deployed), config.instances)
-                self.entries[name].follow()
+                self.entries[name] = self._new_entry(deployed)
+
+    def _new_entry(self, deployed: Deployed) -> Entry:
+        config = deployed.config
+        if not deployed.address:
+            assert self._server is not None, "a server joins before the start"
+            return ensemble_entry(config, self._server.infer, self._permits)
+        entry = UserEntry(config, self._deployments.host(deployed), config.instances)
+        entry.follow()
+        return entry
 
     async def _follow(self) -> None:
         while True:
@@ -161,7 +208,8 @@ class AddedModels:
                 self._end_aside(deployed, self._withdraw(deployed))
 
     def _end_aside(self, deployed: Deployed, work: Coroutine[Any, Any, None]) -> None:
-        if deployed.address in self._ending:
+        what = deployed.address or deployed.config.name
+        if what in self._ending:
             work.close()
             return
 
@@ -169,11 +217,11 @@ class AddedModels:
             try:
                 await work
             except AttuneError as error:
-                log.warning("%s was not ended: %s", deployed.address, error.message)
+                log.warning("%s was not ended: %s", what, error.message)
             finally:
-                self._ending.discard(deployed.address)
+                self._ending.discard(what)
 
-        self._ending.add(deployed.address)
+        self._ending.add(what)
         self._spawn(ending())
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
@@ -192,31 +240,3 @@ async def _load_everywhere(name: str, host: Host, override: str) -> None:
         raise InvalidConfig(f"failed to load '{name}': {reasons}")
     await host.prepare(override)  # of a replica that has loaded it nothing is asked any more
     await host.commit()
-
-
-async def _drained(name: str, entry: UserEntry) -> None:
-    """Nobody new comes to an entry that was withdrawn: what waits in it is answered by the replicas that still run."""
-    try:
-        async with asyncio.timeout(DRAIN_S):
-            await entry.drain()
-    except TimeoutError:
-        log.warning("%s: what still waits %.0f s after it was withdrawn is refused", name, DRAIN_S)
-    await entry.close(unknown(name))
-
-
-async def _until_idle(name: str, host: Host) -> None:
-    """Returns when the replicas have had no request for so long that no ingress replica has any left to send."""
-    silent = 0
-    try:
-        async with asyncio.timeout(DRAIN_S):
-            while silent < MOST_SILENT:
-                try:
-                    idle_s = await host.idle_s()
-                except AttuneError as error:
-                    log.warning("%s: %s", name, error.message)
-                    silent, idle_s = silent + 1, 0.0
-                if idle_s >= FOLLOW_S:
-                    return
-                await asyncio.sleep(FOLLOW_S - idle_s)
-    except TimeoutError:
-        log.warning("%s is ended although it is not idle after %.0f s", name, DRAIN_S)

@@ -9,10 +9,13 @@ from serve.oip.model_config import ModelConfig, Part
 
 
 class Deployed(Part):
-    """A model of a user's own that runs; `address` is where, in the words of the `Deployments` that started it."""
+    """A model of a user's own that runs; `address` is where, in the words of the `Deployments` that started it.
+
+    An ensemble has no replicas: every ingress replica has its steps done by their models.
+    """
 
     config: ModelConfig
-    address: str
+    address: str = ""
 
 
 class Deployments(Protocol):
@@ -32,6 +35,9 @@ class Deployments(Protocol):
     async def publish(self, deployed: Deployed) -> bool:
         """Put it on the list; False when one of its name is there."""
         ...
+
+    async def replace(self, deployed: Deployed) -> None:
+        """Put it on the list instead of the one of its name."""
 
     async def withdraw(self, deployed: Deployed) -> None:
         """Take it from the list. Of what is not there it does nothing."""
@@ -69,7 +75,10 @@ class NoDeployments:
         raise InvalidConfig(f"failed to load '{config.name}': this server starts no deployments")
 
     async def publish(self, deployed: Deployed) -> bool:
-        return False
+        raise InvalidConfig(f"failed to load '{deployed.config.name}': this server has no list of models")
+
+    async def replace(self, deployed: Deployed) -> None:
+        """Nothing is on the list."""
 
     async def withdraw(self, deployed: Deployed) -> None:
         """Nothing is on the list."""

@@ -9,6 +9,7 @@ from typing import Protocol
 from interest.batch import Tensors
 from interest.errors import AttuneError, InvalidConfig
 from serve.oip.batching import DynamicBatcher
+from serve.oip.ensemble import EnsembleModel, Infer
 from serve.oip.errors import InvalidInput, UnknownModel
 from serve.oip.hosted import HostState, VersionState
 from serve.oip.message import Answer
@@ -18,6 +19,7 @@ from serve.oip.stage_models import NO_LENGTHS, Lengths, ServedModel
 from serve.oip.statistics import ModelStatistics
 
 FOLLOW_S = 1.0  # how often an ingress asks what a model of a user's serves, for changes of its config
+ENSEMBLE_VERSION = "1"
 
 log = logging.getLogger("attune.models")
 
@@ -52,12 +54,15 @@ class Entry(Protocol):
     async def unload(self) -> None:
         """Serve it no more. Raises `InvalidInput` for a model that the server needs."""
 
-    async def close(self) -> None:
-        """Wait for what is under way."""
+    async def drain(self) -> None:
+        """Returns once all who wait have been answered. Nobody new may come."""
+
+    async def close(self, gone: AttuneError | None = None) -> None:
+        """Wait for what is under way. What still waits hears `gone`; without it, it is cancelled."""
 
 
 class FixedEntry:
-    """A model that is there as long as the server is: a stage, the pipeline, an ensemble."""
+    """A model of one version that needs no loading: a stage, the pipeline, an ensemble."""
 
     def __init__(self, model: ServedModel, version: str, in_flight: int) -> None:
         self.config = model.config
@@ -96,8 +101,11 @@ class FixedEntry:
         """Raises `InvalidInput`: without any of its models the pipeline could not answer."""
         raise InvalidInput(f"failed to unload '{self.config.name}': the server needs it as long as it runs")
 
-    async def close(self) -> None:
-        await self._batcher.close()
+    async def drain(self) -> None:
+        await self._batcher.drain()
+
+    async def close(self, gone: AttuneError | None = None) -> None:
+        await self._batcher.close(gone)
 
 
 class Host(Protocol):
@@ -181,13 +189,11 @@ class UserEntry:
         await asyncio.sleep(RECENT_S)
 
     async def drain(self) -> None:
-        """Returns once all who wait have been answered."""
         if self._follower is not None:
             self._follower.cancel()
         await asyncio.gather(*(batcher.drain() for batcher in self._batchers.values()))
 
     async def close(self, gone: AttuneError | None = None) -> None:
-        """What still waits hears `gone`; without it, it is cancelled."""
         if self._follower is not None:
             self._follower.cancel()
         await asyncio.gather(*(batcher.close(gone) for batcher in self._batchers.values()))
@@ -220,6 +226,11 @@ class UserEntry:
             except AttuneError as error:
                 log.warning("%s: %s", self.config.name, error.message)
             await asyncio.sleep(FOLLOW_S)
+
+
+def ensemble_entry(config: ModelConfig, infer: Infer, in_flight: int) -> FixedEntry:
+    """`infer`: of the server that holds the models of the steps. `in_flight`: requests at a time."""
+    return FixedEntry(EnsembleModel(config, infer), ENSEMBLE_VERSION, in_flight)
 
 
 def unknown(model: str, version: str = "") -> UnknownModel:

@@ -125,6 +125,10 @@ class ModelHost:
         async with self._swapping:
             await self._discard()
             config = await self._aside(self._folder.config, override)
+            if config.is_ensemble:
+                raise InvalidConfig(
+                    f"failed to load '{self._name}': a model that is served does not become an ensemble"
+                )
             found = await self._aside(self._folder.versions)
             self._failed = {version: reason for version, reason in self._failed.items() if version in found}
             wanted = wanted_versions(config, found)

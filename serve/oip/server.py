@@ -47,6 +47,7 @@ class InferenceServer:
         self.version = version
         self._entries = dict(entries)
         self._added = added
+        added.join(self)
 
     def add(self, name: str, entry: Entry) -> None:
         """One more model, before the start: ensembles need the server that they are part of."""

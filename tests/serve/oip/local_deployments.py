@@ -32,6 +32,9 @@ class LocalDeployments:
     async def publish(self, deployed: Deployed) -> bool:
         return self.listed.setdefault(deployed.config.name, deployed) is deployed
 
+    async def replace(self, deployed: Deployed) -> None:
+        self.listed[deployed.config.name] = deployed
+
     async def withdraw(self, deployed: Deployed) -> None:
         if self.listed.get(deployed.config.name) == deployed:
             del self.listed[deployed.config.name]
