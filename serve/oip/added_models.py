@@ -99,7 +99,7 @@ class AddedModels:
 
     async def _load(self, name: str, override: str) -> None:
         async with self._changing.setdefault(name, asyncio.Lock()):
-            await self._list.now()
+            await self._list.recent()
             served = self._deployed.get(name)
             if served is not None and served.address:
                 await self.entries[name].load(override)
@@ -149,7 +149,7 @@ class AddedModels:
 
     async def _unload(self, name: str) -> None:
         async with self._changing.setdefault(name, asyncio.Lock()):
-            await self._list.now()
+            await self._list.recent()
             if name not in self._deployed:
                 raise unknown(name)
             await self._withdraw(self._deployed[name])

@@ -155,19 +155,21 @@ def test_no_request_is_lost_when_a_loaded_model_is_loaded_again(server: Server) 
 
 
 def test_accepted_requests_are_answered_and_new_ones_refused_when_it_is_unloaded(server: Server) -> None:
+    write_version(write_scaler(server.models, name="leaving"), "1", 2, SLOW)
+    server.change("load", "leaving")
     begun: list[float] = []
 
     def unload() -> None:
         begun.append(time.monotonic())
-        server.change("unload", "late")
+        server.change("unload", "leaving")
 
-    asked = asked_during(server, "late", unload)
-    refused = [one for one in asked if one.answer != "4.0"]
+    asked = asked_during(server, "leaving", unload)
+    refused = [one for one in asked if one.answer != "2.0"]
     assert refused
     assert len(refused) < len(asked)
     for one in refused:
         assert one.answer.startswith("404 "), counted(asked)
-        assert "'late' is not found" in one.answer, counted(asked)
+        assert "'leaving' is not found" in one.answer, counted(asked)
         assert one.sent > begun[0], "it was accepted before"
 
 

@@ -469,6 +469,9 @@ async def test_names_that_clients_make_up_cost_no_question_to_the_cluster_each(
             for call in (server.is_ready, server.require, server.statistics):
                 with pytest.raises(UnknownModel):
                     await call(model, version)
+        for change in (server.load, server.unload):
+            with pytest.raises(UnknownModel):
+                await change(f"made-up-{number}")
     assert asked.total() <= 2, asked
     await server.close()
     await deployments.running["scaler-1"].close()
