@@ -107,7 +107,8 @@ class ModelHost:
 
     async def _begin(self, wanted: Wanted) -> None:
         if not wanted.loaded:
-            await self._serve_nothing()
+            async with self._swapping:
+                await self._serve_nothing()
             return
         try:
             await self.prepare(wanted.override)
@@ -115,7 +116,8 @@ class ModelHost:
             log.warning("%s is not served: %s", self._name, error.message)
             self._reason = error.message
         else:
-            await self._commit()
+            async with self._swapping:
+                await self._swap()
 
     async def prepare(self, override: str = "") -> None:
         """Load and warm what is not served already. Raises `InvalidConfig` when one does not load; nothing changes.
@@ -142,9 +144,10 @@ class ModelHost:
 
     async def commit(self) -> None:
         """Serve what was prepared, by one assignment; requests to what was served before are answered first."""
-        if self._prepared is not None:
-            await self._keep(Wanted(override=self._prepared.override))
-        await self._commit()
+        async with self._swapping:  # what another load prepares meanwhile is neither kept nor served
+            if self._prepared is not None:
+                await self._keep(Wanted(override=self._prepared.override))
+                await self._swap()
 
     async def discard(self) -> None:
         """Forget what was prepared."""
@@ -153,9 +156,10 @@ class ModelHost:
 
     async def unload(self) -> None:
         """Serve nothing any more, nor after a new start; requests under way are answered."""
-        before = await self._aside(wanted_of, self._kept)
-        await self._keep(before.model_copy(update={"loaded": False}))
-        await self._serve_nothing()
+        async with self._swapping:
+            before = await self._aside(wanted_of, self._kept)
+            await self._keep(before.model_copy(update={"loaded": False}))
+            await self._serve_nothing()
 
     async def infer(self, version: str, tensors: Tensors) -> Answer:
         """`version` "": the newest. Raises `UnknownModel` when it is not served, `ModelFailed` when it raises."""
@@ -175,27 +179,26 @@ class ModelHost:
         return 0.0 if self._under_way else time.monotonic() - self._used_at
 
     async def close(self) -> None:
-        await self.discard()
-        await self._serve_nothing()
+        async with self._swapping:
+            await self._discard()
+            await self._serve_nothing()
         for pool in (self._pool, self._loading):
             pool.shutdown(wait=True)
 
     async def _keep(self, wanted: Wanted) -> None:
         await self._aside(self._kept.write, wanted.model_dump_json())
 
-    async def _commit(self) -> None:
-        async with self._swapping:
-            if self._prepared is None:
-                return
-            before, prepared = self._serving, self._prepared
-            self._config, self._serving = prepared.config, prepared.versions
-            self._prepared, self._reason = None, UNLOADED
-            await self._retire(before, self._serving)
+    async def _swap(self) -> None:
+        if self._prepared is None:
+            return
+        before, prepared = self._serving, self._prepared
+        self._config, self._serving = prepared.config, prepared.versions
+        self._prepared, self._reason = None, UNLOADED
+        await self._retire(before, self._serving)
 
     async def _serve_nothing(self) -> None:
-        async with self._swapping:
-            before, self._serving, self._reason = self._serving, {}, UNLOADED
-            await self._retire(before, {})
+        before, self._serving, self._reason = self._serving, {}, UNLOADED
+        await self._retire(before, {})
 
     async def _loaded(self, config: ModelConfig, version: str, mark: str) -> "_Version":
         folder = await self._aside(self._folder.fetch, version)

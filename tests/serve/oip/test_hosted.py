@@ -249,6 +249,30 @@ async def test_a_replica_that_comes_later_has_the_config_that_holds_in_place_of_
     await reborn.close()
 
 
+async def test_a_commit_while_another_load_prepares_keeps_nothing_of_what_is_refused_then(folder: Path) -> None:
+    waits = "while parameters and not (folder.parent / 'go').exists():\n            time.sleep(0.01)\n        self.factor ="
+    write_version(folder, "1", 2, "import time\n" + SCALER.replace("self.factor =", waits))
+    kept = OwnKept()
+    host = ModelHost(str(folder.parent), "scaler", kept)
+    await host.start()
+    await host.prepare()
+    bad = json.dumps({"parameters": {"unit": {"string_value": "ten"}}})
+    preparing = asyncio.create_task(host.prepare(bad))
+    while host._prepared is None or host._prepared.override != bad:
+        await asyncio.sleep(0)
+    committing = asyncio.create_task(host.commit())
+    await asyncio.sleep(0)
+    (folder / "go").touch()
+    with pytest.raises(InvalidConfig, match="'ten'"):
+        await preparing
+    await committing
+    reborn = ModelHost(str(folder.parent), "scaler", kept)
+    await reborn.start()
+    assert (wanted_of(kept), await answer(host), await answer(reborn)) == (Wanted(), 2, 2)
+    await host.close()
+    await reborn.close()
+
+
 async def test_a_replica_that_comes_after_an_unload_serves_nothing_until_the_next_load(folder: Path) -> None:
     kept = OwnKept()
     host = ModelHost(str(folder.parent), "scaler", kept)
