@@ -7,7 +7,7 @@ from interest.errors import AttuneError
 from serve.oip.entries import Entry, Host, unknown
 
 DRAIN_S = 60.0  # for what was accepted before a model was withdrawn; most requests have a deadline before that
-MOST_SILENT = 3  # questions to replicas without an answer: a new handle has yet to learn of its replicas
+MOST_SILENT = 3  # questions on end without an answer: a new handle has yet to learn of its replicas
 
 log = logging.getLogger("attune.models")
 
@@ -30,6 +30,7 @@ async def until_idle(name: str, host: Host, wanted_s: float) -> None:
             while silent < MOST_SILENT:
                 try:
                     idle_s = await host.idle_s()
+                    silent = 0
                 except AttuneError as error:
                     log.warning("%s: %s", name, error.message)
                     silent, idle_s = silent + 1, 0.0

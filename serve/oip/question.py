@@ -39,10 +39,10 @@ class Question:
                 raise NotReady(self._trouble)
 
     async def _ask_now(self) -> None:
-        asked, self._trouble = time.monotonic(), ""
+        asked = time.monotonic()
         try:
             await self._ask()
         except AttuneError as error:
             self._asked_at, self._trouble = asked, error.message
             raise
-        self._asked_at = asked
+        self._asked_at, self._trouble = asked, ""  # not before: a caller may leave without an answer

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from interest.errors import DeadlineExceeded
 from serve.oip import added_models, entries, question
 from serve.oip.added_models import AddedModels
 from serve.oip.deployed import Deployed, NoDeployments
@@ -475,6 +476,19 @@ async def test_names_that_clients_make_up_cost_no_question_to_the_cluster_each(
     assert asked.total() <= 2, asked
     await server.close()
     await deployments.running["scaler-1"].close()
+
+
+async def test_a_request_does_not_wait_longer_for_a_cluster_that_does_not_answer_than_for_an_answer(
+    tmp_path: Path,
+) -> None:
+    class Silent(NoDeployments):
+        async def published(self) -> Mapping[str, Deployed]:
+            return await asyncio.Future[Mapping[str, Deployed]]()
+
+    server = InferenceServer("attune", "1", {}, 0.01, AddedModels(str(tmp_path), (), Silent()))
+    with pytest.raises(DeadlineExceeded, match="scaler: no answer within"):
+        await asyncio.wait_for(answer(server), 5)
+    await server.close()
 
 
 async def test_a_server_without_a_cluster_says_that_it_starts_nothing(tmp_path: Path) -> None:

@@ -38,6 +38,7 @@ def replicas(answers: Iterator[float | None]) -> Any:
         [0.02],
         [0.0, 0.005, 0.01],
         [None, None, 0.01],
+        [None, None, 0.0, None, None, 0.01],
         [None] * draining.MOST_SILENT,
     ],
 )

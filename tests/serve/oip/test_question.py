@@ -74,6 +74,24 @@ async def test_trouble_is_told_to_all_and_is_not_asked_for_again_at_once(cluster
     assert cluster.asked == 2
 
 
+async def test_trouble_is_told_until_there_is_an_answer_although_a_caller_who_asked_again_has_left(
+    cluster: Cluster,
+) -> None:
+    asked = Question(cluster.ask)
+    cluster.trouble = "the cluster does not answer"
+    with pytest.raises(NotReady):
+        await asked.recent()
+    cluster.may_answer.clear()
+    leaving = asyncio.create_task(asked.now())
+    await asyncio.sleep(0)
+    leaving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    with pytest.raises(NotReady, match="does not answer"):
+        await asked.recent()
+    assert cluster.asked == 2
+
+
 async def test_when_the_caller_who_asks_leaves_another_asks(cluster: Cluster) -> None:
     asked = Question(cluster.ask)
     cluster.may_answer.clear()
