@@ -250,7 +250,9 @@ async def test_a_replica_that_comes_later_has_the_config_that_holds_in_place_of_
 
 
 async def test_a_commit_while_another_load_prepares_keeps_nothing_of_what_is_refused_then(folder: Path) -> None:
-    waits = "while parameters and not (folder.parent / 'go').exists():\n            time.sleep(0.01)\n        self.factor ="
+    waits = (
+        "while parameters and not (folder.parent / 'go').exists():\n            time.sleep(0.01)\n        self.factor ="
+    )
     write_version(folder, "1", 2, "import time\n" + SCALER.replace("self.factor =", waits))
     kept = OwnKept()
     host = ModelHost(str(folder.parent), "scaler", kept)
