@@ -28,10 +28,12 @@ from serve.ray_calls import HostHandle, by_value
 from serve.ray_texts import ClusterText, ClusterTexts
 
 START_TIMEOUT_S = 570.0  # of all replicas, with the loading of the model; `attune models load` waits a little longer
+END_TIMEOUT_S = 60.0
 POLL_S = 0.5
 
 PUBLISHED, OWNED, KEPT, FAILURES = "models", "owned", "kept", "failures"  # folders of the cluster's texts
 LONGEST_REASON = 2000  # characters
+TROUBLE = (RayError, RayServeException, OSError)  # of Ray's own
 
 T = TypeVar("T")
 
@@ -65,15 +67,12 @@ class ClusterModels:
         found = await _aside(self._published.all)
         return {name: Deployed.model_validate_json(text) for name, text in found.items()}
 
-    async def start(self, config: ModelConfig, override: str) -> Deployed:
-        deployed = Deployed(config=config, address=f"{APPLICATION}-{config.name}-{uuid.uuid4().hex[:8]}")
-        try:
-            await _aside(self._deploy, deployed, override)
-            await _until_running(deployed)
-        except Exception:
-            await self.end(deployed)
-            raise
-        return deployed
+    def new(self, config: ModelConfig) -> Deployed:
+        return Deployed(config=config, address=f"{APPLICATION}-{config.name}-{uuid.uuid4().hex[:8]}")
+
+    async def start(self, deployed: Deployed, override: str) -> None:
+        await _aside(self._deploy, deployed, override)
+        await _until_running(deployed)
 
     async def publish(self, deployed: Deployed) -> bool:
         return await _aside(self._publish, deployed)
@@ -85,7 +84,8 @@ class ClusterModels:
         await _aside(self._withdraw, deployed)
 
     async def end(self, deployed: Deployed) -> None:
-        await _aside(ray.serve.delete, deployed.address)
+        await _aside(_delete, deployed.address)
+        await _until_gone(deployed.address)
         await _aside(self._kept.remove, _place(deployed.address, deployed.config.name))
         await _aside(self._owned.remove, deployed.address)
 
@@ -94,6 +94,9 @@ class ClusterModels:
 
     async def settled(self) -> bool:
         return await _aside(_application_runs, APPLICATION)
+
+    async def changed(self, model: str) -> None:
+        await _aside(self._kept.remove, _place(APPLICATION, model))
 
     async def failed(self, model: str, reason: str) -> None:
         if reason:
@@ -112,10 +115,14 @@ class ClusterModels:
         self._owned.write(deployed.address, Owned(deployed=deployed, owner=self._owner).model_dump_json())
 
     def _publish(self, deployed: Deployed) -> bool:
-        listed = self._published.add(deployed.config.name, deployed.model_dump_json())
-        if listed:
+        name, text = deployed.config.name, deployed.model_dump_json()
+        if not self._published.add(name, text) and self._published.read(name) != text:  # Ray may write it twice
+            return False
+        try:
             self._owned.remove(deployed.address)
-        return listed
+        except TROUBLE:  # it is served: what is owned and on the list is not ended
+            log.exception("%s is on the list, and has an owner still", name)
+        return True
 
     def _withdraw(self, deployed: Deployed) -> None:
         if self._published.read(deployed.config.name) == deployed.model_dump_json():
@@ -148,12 +155,12 @@ def kept_for(application: str, model: str) -> ClusterText:
     A model that was loaded after the start, and is one of the server's own since it was deployed anew, takes it along:
     what was loaded then still runs.
     """
-    texts = ClusterTexts(KEPT)
-    kept = texts.text(_place(application, model))
-    loaded = ClusterTexts(PUBLISHED).read(model)
-    if loaded and not kept.read():
-        kept.write(texts.read(_place(Deployed.model_validate_json(loaded).address, model)))
-    return kept
+    texts, place = ClusterTexts(KEPT), _place(application, model)
+    if loaded := ClusterTexts(PUBLISHED).read(model):
+        text = texts.read(_place(Deployed.model_validate_json(loaded).address, model))
+        if text:
+            texts.add(place, text)  # unless there is one: it was asked for later
+    return texts.text(place)
 
 
 async def _until_running(deployed: Deployed) -> None:
@@ -163,6 +170,14 @@ async def _until_running(deployed: Deployed) -> None:
         if time.monotonic() > give_up:
             state = await _aside(_state, deployed)
             raise InvalidConfig(f"{_failed(deployed)} not within {START_TIMEOUT_S:.0f} s: {state}")
+        await asyncio.sleep(POLL_S)
+
+
+async def _until_gone(application: str) -> None:
+    give_up = time.monotonic() + END_TIMEOUT_S
+    while await _aside(_is_known, application):
+        if time.monotonic() > give_up:
+            raise NotReady(f"{application}: its replicas have not ended within {END_TIMEOUT_S:.0f} s")
         await asyncio.sleep(POLL_S)
 
 
@@ -183,6 +198,14 @@ def _application_runs(name: str) -> bool:
     """RUNNING is one of which no replica starts or stops: those of before have answered and ended."""
     found = ray.serve.status().applications.get(name)
     return found is not None and found.status == ApplicationStatus.RUNNING
+
+
+def _delete(application: str) -> None:
+    ray.serve.delete(application, _blocking=False)
+
+
+def _is_known(application: str) -> bool:
+    return application in ray.serve.status().applications
 
 
 def _lives(actor: str) -> bool:
@@ -214,6 +237,6 @@ async def _aside(work: Callable[..., T], *arguments: object) -> T:
 def _own_errors() -> Iterator[None]:
     try:
         yield
-    except (RayError, RayServeException, OSError) as error:
+    except TROUBLE as error:
         log.exception("the cluster does not answer")
         raise NotReady(f"the cluster does not answer: {type(error).__name__}") from error

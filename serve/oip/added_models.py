@@ -3,18 +3,19 @@
 import asyncio
 import contextvars
 import logging
-from collections.abc import Collection, Coroutine, Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Collection, Mapping, Sequence
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 from interest.errors import AttuneError, InvalidConfig
 from serve.oip.deployed import Deployed, Deployments
-from serve.oip.draining import drained, until_idle
+from serve.oip.draining import drained
+from serve.oip.ending import Endings, Work
 from serve.oip.ensemble import checked_ensemble, served_steps
 from serve.oip.entries import FOLLOW_S, Entry, Host, UserEntry, ensemble_entry, unknown
 from serve.oip.message import InferRequest, InferResponse
 from serve.oip.model_config import ModelConfig
-from serve.oip.model_folders import NOT_LOADED, new_model, unserved_models
+from serve.oip.model_folders import NOT_LOADED, folder_names, new_model, unserved_models
 from serve.oip.question import RECENT_S, Question
 
 CLOSING_S = 10.0  # for what is under way when an ingress replica ends
@@ -46,8 +47,10 @@ class AddedModels:
         self._list = Question(self._ask)
         self._follower: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
-        self._outdated: list[Deployed] = []  # the server was deployed anew with folders that had come
-        self._ending: set[str] = set()  # addresses or names of what nobody asked this ingress replica to end
+        self._outdated: Sequence[Deployed] = ()  # the server was deployed anew with folders that had come
+        self._endings = Endings(deployments, self._spawn)
+        self._reasons: Mapping[str, str] = {}  # why loads failed
+        self._failures = Question(self._ask_failures)
 
     def join(self, server: Server) -> None:
         """Before the start: ensembles need the server whose models are their steps."""
@@ -77,13 +80,13 @@ class AddedModels:
     async def index(self) -> list[dict[str, str]]:
         """The models of the repository that are not served, with the reason; as the repository index has them."""
         served = {*self._taken, *self.entries}
-        failures = await self._deployments.failures()
+        await self._failures.recent()
         return [
             {
                 "name": name,
                 "version": version,
                 "state": "UNAVAILABLE",
-                "reason": failures.get(name, reason) if reason == NOT_LOADED else reason,
+                "reason": self._reasons.get(name, reason) if reason == NOT_LOADED else reason,
             }
             for name, versions, reason in await asyncio.to_thread(unserved_models, self._url, served)
             for version in versions or [""]
@@ -103,16 +106,21 @@ class AddedModels:
             served = self._deployed.get(name)
             if served is not None and served.address:
                 await self.entries[name].load(override)
+                await _noted(name, self._deployments.changed(name))
                 return
             try:
                 await self._load_new(name, override, served)
             except InvalidConfig as error:
-                if name not in await self._deployments.published():  # by another ingress replica
-                    await self._deployments.failed(name, error.message)
+                await _noted(name, self._refused(name, error.message))
+                await asyncio.sleep(RECENT_S)  # no index tells another reason then
                 raise
-            await self._deployments.failed(name, "")
+            await _noted(name, self._deployments.failed(name, ""))
             await self._list.now()
         await asyncio.sleep(RECENT_S)  # no ingress replica knows better then
+
+    async def _refused(self, name: str, reason: str) -> None:
+        if name not in await self._deployments.published():  # by another ingress replica
+            await self._deployments.failed(name, reason)
 
     async def _load_new(self, name: str, override: str, served: Deployed | None) -> None:
         """`served`: the ensemble of before."""
@@ -134,12 +142,13 @@ class AddedModels:
             await asyncio.sleep(2 * FOLLOW_S)  # every ingress replica has followed then
 
     async def _load_model(self, name: str, config: ModelConfig, override: str) -> None:
-        deployed = await self._deployments.start(config, override)
+        deployed = self._deployments.new(config)
         try:
+            await self._deployments.start(deployed, override)
             await _load_everywhere(name, self._deployments.host(deployed), override)
             await self._publish(deployed)
         except Exception:
-            await self._deployments.end(deployed)
+            await self._endings.end(deployed)
             raise
 
     async def _publish(self, deployed: Deployed) -> None:
@@ -152,21 +161,20 @@ class AddedModels:
             await self._list.recent()
             if name not in self._deployed:
                 raise unknown(name)
-            await self._withdraw(self._deployed[name])
+            deployed = self._deployed[name]
+            await self._endings.withdraw(deployed)
+            try:
+                await self._list.now()
+            finally:
+                await self._endings.end_withdrawn(deployed)
 
-    async def _withdraw(self, deployed: Deployed) -> None:
-        """Its replicas end when every ingress replica has followed, and what all of them had accepted is answered."""
-        await self._deployments.withdraw(deployed)
-        try:
-            await self._list.now()
-        finally:
-            await asyncio.sleep(2 * FOLLOW_S)
-            await self._end(deployed)
-
-    async def _end(self, deployed: Deployed) -> None:
-        if deployed.address:
-            await until_idle(deployed.config.name, self._deployments.host(deployed), FOLLOW_S)
-            await self._deployments.end(deployed)
+    async def _ask_failures(self) -> None:
+        """Those of folders that are gone are forgotten: one of the same name may come, and be another model."""
+        reasons = await self._deployments.failures()
+        gone = reasons.keys() - await asyncio.to_thread(folder_names, self._url) if reasons else ()
+        for name in gone:
+            await self._deployments.failed(name, "")
+        self._reasons = {name: reason for name, reason in reasons.items() if name not in gone}
 
     async def _ask(self) -> None:
         await self._take_over(await self._deployments.published())
@@ -194,42 +202,25 @@ class AddedModels:
         while True:
             try:
                 await self._list.now()
-                await self._clear()
+                await self._endings.clear(self._outdated)
             except AttuneError as error:
                 log.warning("models that came after the start: %s", error.message)
             await asyncio.sleep(FOLLOW_S)
 
-    async def _clear(self) -> None:
-        """End what no ingress replica needs: each of them looks, so that one may die at any moment."""
-        for deployed in await self._deployments.orphans():
-            self._end_aside(deployed, self._end(deployed))
-        if self._outdated and await self._deployments.settled():
-            for deployed in self._outdated:
-                self._end_aside(deployed, self._withdraw(deployed))
-
-    def _end_aside(self, deployed: Deployed, work: Coroutine[Any, Any, None]) -> None:
-        what = deployed.address or deployed.config.name
-        if what in self._ending:
-            work.close()
-            return
-
-        async def ending() -> None:
-            try:
-                await work
-            except AttuneError as error:
-                log.warning("%s was not ended: %s", what, error.message)
-            finally:
-                self._ending.discard(what)
-
-        self._ending.add(what)
-        self._spawn(ending())
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    def _spawn(self, work: Work) -> "asyncio.Task[None]":
         """A task in a context of its own: Ray ends calls with the request in whose context they were made."""
         task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+async def _noted(name: str, noting: Awaitable[None]) -> None:
+    """Trouble with what is written down of a load is none of the load."""
+    try:
+        await noting
+    except AttuneError as error:
+        log.warning("%s: how its last load ended is not written down: %s", name, error.message)
 
 
 async def _load_everywhere(name: str, host: Host, override: str) -> None:

@@ -28,12 +28,15 @@ class Deployments(Protocol):
         """By name, as it is at this moment. Raises `NotReady` when the list cannot be read."""
         ...
 
-    async def start(self, config: ModelConfig, override: str) -> Deployed:
-        """Returns when all of its replicas run. Raises `InvalidConfig` when they do not, and leaves none then."""
+    def new(self, config: ModelConfig) -> Deployed:
+        """At an address of its own, where nothing runs yet."""
         ...
 
+    async def start(self, deployed: Deployed, override: str) -> None:
+        """Returns when all of its replicas run. Raises `InvalidConfig` when they do not: `end` those that do."""
+
     async def publish(self, deployed: Deployed) -> bool:
-        """Put it on the list; False when one of its name is there."""
+        """Put it on the list; False when another of its name is there."""
         ...
 
     async def replace(self, deployed: Deployed) -> None:
@@ -43,7 +46,7 @@ class Deployments(Protocol):
         """Take it from the list. Of what is not there it does nothing."""
 
     async def end(self, deployed: Deployed) -> None:
-        """End its replicas. Of what has ended it does nothing."""
+        """Returns when its replicas have ended. Of what has ended it does nothing."""
 
     async def orphans(self) -> Sequence[Deployed]:
         """What runs, is not on the list and has an owner that does not live any more: for others to end."""
@@ -52,6 +55,9 @@ class Deployments(Protocol):
     async def settled(self) -> bool:
         """Whether every ingress replica is of the newest deployment of the server."""
         ...
+
+    async def changed(self, model: str) -> None:
+        """One that is on the list has been loaded again: what holds for it now, a server deployed anew takes along."""
 
     async def failed(self, model: str, reason: str) -> None:
         """Why its last load was refused, for the index of every ingress replica; "" once it has been loaded."""
@@ -71,8 +77,11 @@ class NoDeployments:
     async def published(self) -> Mapping[str, Deployed]:
         return {}
 
-    async def start(self, config: ModelConfig, override: str) -> Deployed:
-        raise InvalidConfig(f"failed to load '{config.name}': this server starts no deployments")
+    def new(self, config: ModelConfig) -> Deployed:
+        return Deployed(config=config)
+
+    async def start(self, deployed: Deployed, override: str) -> None:
+        raise InvalidConfig(f"failed to load '{deployed.config.name}': this server starts no deployments")
 
     async def publish(self, deployed: Deployed) -> bool:
         raise InvalidConfig(f"failed to load '{deployed.config.name}': this server has no list of models")
@@ -91,6 +100,9 @@ class NoDeployments:
 
     async def settled(self) -> bool:
         return True
+
+    async def changed(self, model: str) -> None:
+        """Nothing is on the list."""
 
     async def failed(self, model: str, reason: str) -> None:
         """Its caller has heard it."""

@@ -64,6 +64,13 @@ def unserved_models(url: str, served: Collection[str]) -> list[tuple[str, list[s
     return found
 
 
+def folder_names(url: str) -> set[str]:
+    """Of all folders of the repository, with a config file or without."""
+    files, root = url_to_fs(url)
+    files.invalidate_cache()
+    return set(_names(files, root))
+
+
 def _names(files: AbstractFileSystem, root: str) -> list[str]:
     """The folders of the repository, in order."""
     paths = files.ls(root, detail=False) if files.isdir(root) else []

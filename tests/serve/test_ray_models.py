@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 import ray
 import ray.serve
-from ray.exceptions import RayActorError
+from ray.exceptions import RayActorError, RpcError
 from ray.serve.schema import ApplicationStatus
 
 from interest.errors import InvalidConfig, NotReady
 from serve import ray_models
 from serve.app import APPLICATION
 from serve.config import ServerConfig
+from serve.oip.deployed import Deployed
+from serve.oip.model_config import ModelConfig
 from serve.oip.model_folders import read_user_models
 from serve.oip.wanted import Wanted, wanted_of
 from serve.ray_models import ClusterModels, kept_for
@@ -50,6 +52,8 @@ class Serve:
     def __init__(self, *states: ApplicationStatus) -> None:
         self.states = list(states)
         self.running: dict[str, Any] = {}
+        self.ending: dict[str, int] = {}
+        self.polls_until_gone = 2
         self.alone = threading.Lock()
 
     def run_many(self, targets: list[Any], wait_for_applications_running: bool) -> None:
@@ -59,6 +63,10 @@ class Serve:
         self.alone.release()
 
     def status(self) -> Any:
+        for name, polls in self.ending.items():
+            self.ending[name] = polls - 1
+            if polls == 0:
+                self.running.pop(name, None)
         now = self.states.pop(0) if len(self.states) > 1 else self.states[0]
         deployment = SimpleNamespace(message="no GPU\n  is free")
         one = SimpleNamespace(status=now, message="", deployments={"model_scaler": deployment})
@@ -68,8 +76,9 @@ class Serve:
     def no_actor(name: str, namespace: str) -> None:
         raise ValueError(name)
 
-    def delete(self, name: str) -> None:
-        self.running.pop(name, None)
+    def delete(self, name: str, _blocking: bool) -> None:
+        assert not _blocking, "it would hold a thread that others wait for"
+        self.ending[name] = self.polls_until_gone if name in self.running else 0
 
 
 @pytest.fixture
@@ -87,6 +96,12 @@ def models_on(serve: Serve, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Cl
     return ClusterModels(ServerConfig.model_validate({"user_models": settings}), OWNER)
 
 
+async def started(models: ClusterModels, config: ModelConfig, override: str = "") -> Deployed:
+    deployed = models.new(config)
+    await models.start(deployed, override)
+    return deployed
+
+
 async def test_a_model_is_an_application_without_a_route_scaled_as_the_config_says(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: dict[str, Texts]
 ) -> None:
@@ -94,13 +109,13 @@ async def test_a_model_is_an_application_without_a_route_scaled_as_the_config_sa
     serve = Serve(ApplicationStatus.DEPLOYING, ApplicationStatus.RUNNING)
     models = models_on(serve, tmp_path, monkeypatch)
     texts["kept"]["attune/model_scaler"] = "of a server before"
-    deployed = await models.start(read_user_models(str(tmp_path))["scaler"], "{}")
+    deployed = await started(models, read_user_models(str(tmp_path))["scaler"], "{}")
     (target,) = serve.running.values()
     deployment = target.target._bound_deployment
     assert (target.name, target.route_prefix) == (deployed.address, None)
     assert (deployment.name, deployment.num_replicas) == ("model_scaler", 3)
     assert texts["kept"] == {f"{deployed.address}/model_scaler": Wanted(override="{}").model_dump_json()}
-    assert await models.publish(deployed)
+    assert [await models.publish(deployed) for _ in range(2)] == [True, True], "Ray may write it again"
     assert not await models.publish(deployed.model_copy(update={"address": "another"}))
     assert await models.published() == {"scaler": deployed}
     await models.withdraw(deployed)
@@ -114,17 +129,82 @@ async def test_a_server_deployed_anew_takes_along_what_was_wanted_of_a_model_tha
     write_scaler(tmp_path)
     models = models_on(Serve(ApplicationStatus.RUNNING), tmp_path, monkeypatch)
     assert wanted_of(kept_for(APPLICATION, "scaler")) == Wanted()
-    deployed = await models.start(read_user_models(str(tmp_path))["scaler"], '{"max_batch_size": 2}')
+    deployed = await started(models, read_user_models(str(tmp_path))["scaler"], '{"max_batch_size": 2}')
     assert wanted_of(kept_for(APPLICATION, "scaler")) == Wanted(), "it is not served yet"
     await models.publish(deployed)
     loaded = Wanted(override='{"max_batch_size": 2}')
     assert wanted_of(kept_for(deployed.address, "scaler")) == loaded
     assert wanted_of(kept_for(APPLICATION, "scaler")) == loaded
+    kept_for(deployed.address, "scaler").write(Wanted().model_dump_json())
+    assert wanted_of(kept_for(APPLICATION, "scaler")) == loaded, "replicas of before go on with it"
+    await models.changed("scaler")
+    assert wanted_of(kept_for(APPLICATION, "scaler")) == Wanted(), "it was loaded again"
     kept_for(APPLICATION, "scaler").write(Wanted(loaded=False).model_dump_json())
     assert wanted_of(kept_for(APPLICATION, "scaler")) == Wanted(loaded=False), "what was asked since counts"
     await models.withdraw(deployed)
     await models.end(deployed)
     assert wanted_of(kept_for(APPLICATION, "scaler")) == Wanted(loaded=False)
+
+
+async def test_a_text_that_another_replica_writes_meanwhile_is_not_overwritten_by_what_is_taken_along(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: dict[str, Texts]
+) -> None:
+    write_scaler(tmp_path)
+    models = models_on(Serve(ApplicationStatus.RUNNING), tmp_path, monkeypatch)
+    deployed = await started(models, read_user_models(str(tmp_path))["scaler"])
+    await models.publish(deployed)
+    unloaded, read = Wanted(loaded=False).model_dump_json(), texts["kept"].read
+
+    def interrupted(name: str) -> str:
+        found = read(name)
+        texts["kept"]["attune/model_scaler"] = unloaded
+        return found
+
+    monkeypatch.setattr(texts["kept"], "read", interrupted)
+    assert kept_for(APPLICATION, "scaler").read() == unloaded
+
+
+async def test_nothing_is_taken_along_of_a_model_that_keeps_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: dict[str, Texts]
+) -> None:
+    write_scaler(tmp_path)
+    models = models_on(Serve(ApplicationStatus.RUNNING), tmp_path, monkeypatch)
+    await models.publish(models.new(read_user_models(str(tmp_path))["scaler"]))
+    assert wanted_of(kept_for(APPLICATION, "scaler")) == Wanted()
+    assert texts["kept"] == {}
+
+
+async def test_a_model_is_on_the_list_although_its_owner_could_not_be_removed_and_is_no_orphan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: dict[str, Texts]
+) -> None:
+    write_scaler(tmp_path)
+    models = models_on(Serve(ApplicationStatus.RUNNING), tmp_path, monkeypatch)
+    monkeypatch.setattr(ray, "get_actor", Serve.no_actor)
+    deployed = await started(models, read_user_models(str(tmp_path))["scaler"])
+
+    def fails(name: str) -> None:
+        raise RpcError("no reply")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(texts["owned"], "remove", fails)
+        assert await models.publish(deployed)
+    assert (await models.published(), await models.orphans()) == ({"scaler": deployed}, [])
+
+
+async def test_replicas_that_do_not_end_in_time_are_trouble_and_can_be_ended_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, texts: dict[str, Texts]
+) -> None:
+    write_scaler(tmp_path)
+    serve = Serve(ApplicationStatus.RUNNING)
+    models = models_on(serve, tmp_path, monkeypatch)
+    deployed = await started(models, read_user_models(str(tmp_path))["scaler"])
+    monkeypatch.setattr(ray_models, "END_TIMEOUT_S", 0)
+    with pytest.raises(NotReady, match="its replicas have not ended within 0 s"):
+        await models.end(deployed)
+    assert list(texts["owned"]) == [deployed.address]
+    monkeypatch.setattr(ray_models, "END_TIMEOUT_S", 60)
+    await models.end(deployed)
+    assert (serve.running, texts["owned"], texts["kept"]) == ({}, {}, {})
 
 
 async def test_reasons_of_loads_that_failed_are_kept_for_all_and_are_not_long(
@@ -161,7 +241,7 @@ async def test_what_is_not_on_the_list_is_an_orphan_once_its_ingress_replica_has
             raise ValueError(name)
 
     monkeypatch.setattr(ray, "get_actor", get_actor)
-    deployed = await models.start(read_user_models(str(tmp_path))["scaler"], "")
+    deployed = await started(models, read_user_models(str(tmp_path))["scaler"])
     for step in done[1:]:
         await getattr(models, step)(deployed)
     assert await models.orphans() == []
@@ -177,7 +257,7 @@ async def test_a_replica_that_died_between_the_halves_of_a_change_leaves_what_is
     write_scaler(tmp_path)
     models = models_on(Serve(ApplicationStatus.RUNNING), tmp_path, monkeypatch)
     monkeypatch.setattr(ray, "get_actor", Serve.no_actor)
-    deployed = await models.start(read_user_models(str(tmp_path))["scaler"], "")
+    deployed = await started(models, read_user_models(str(tmp_path))["scaler"])
     texts["models"].add("scaler", deployed.model_dump_json())
     assert (await models.orphans(), texts["owned"]) == ([], {})
 
@@ -199,7 +279,7 @@ async def test_models_loaded_at_once_are_deployed_one_after_the_other(
     write_scaler(tmp_path)
     serve = Serve(ApplicationStatus.RUNNING)
     models, config = models_on(serve, tmp_path, monkeypatch), read_user_models(str(tmp_path))["scaler"]
-    await asyncio.gather(*(models.start(config, "") for _ in range(4)))
+    await asyncio.gather(*(started(models, config) for _ in range(4)))
     assert len(serve.running) == 4
 
 
@@ -220,8 +300,11 @@ async def test_replicas_that_do_not_start_are_refused_in_serves_own_words_and_en
     write_scaler(tmp_path)
     monkeypatch.setattr(ray_models, "START_TIMEOUT_S", 0)
     serve = Serve(state)
+    models = models_on(serve, tmp_path, monkeypatch)
+    deployed = models.new(read_user_models(str(tmp_path))["scaler"])
     with pytest.raises(InvalidConfig, match=message):
-        await models_on(serve, tmp_path, monkeypatch).start(read_user_models(str(tmp_path))["scaler"], "")
+        await models.start(deployed, "")
+    await models.end(deployed)
     assert (serve.running, texts["kept"]) == ({}, {})
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from serve.oip.deployed import Deployed
 from serve.oip.hosted import ModelHost
 from serve.oip.model_config import ModelConfig
+from serve.oip.model_folders import ModelFolder
 from serve.oip.wanted import OwnKept, Wanted
 
 
@@ -21,12 +22,19 @@ class LocalDeployments:
     async def published(self) -> Mapping[str, Deployed]:
         return dict(self.listed)
 
-    async def start(self, config: ModelConfig, override: str) -> Deployed:
+    def new(self, config: ModelConfig) -> Deployed:
         self._started += 1
-        deployed = Deployed(config=config, address=f"{config.name}-{self._started}")
+        return Deployed(config=config, address=f"{config.name}-{self._started}")
+
+    async def start(self, deployed: Deployed, override: str) -> None:
         kept = OwnKept(Wanted(override=override))
-        self.running[deployed.address] = ModelHost(self._url, config.name, kept)
+        self.running[deployed.address] = ModelHost(self._url, deployed.config.name, kept)
         await self.running[deployed.address].start()
+
+    async def started(self, model: str) -> Deployed:
+        """Of its folder as it is."""
+        deployed = self.new(ModelFolder(self._url, model).config())
+        await self.start(deployed, "")
         return deployed
 
     async def publish(self, deployed: Deployed) -> bool:
@@ -49,6 +57,9 @@ class LocalDeployments:
 
     async def settled(self) -> bool:
         return self.all_new
+
+    async def changed(self, model: str) -> None:
+        """No server of its own is deployed anew."""
 
     async def failed(self, model: str, reason: str) -> None:
         self.reasons[model] = reason

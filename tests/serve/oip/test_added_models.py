@@ -2,16 +2,15 @@
 
 import asyncio
 import json
-import time
+import shutil
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
-from interest.errors import DeadlineExceeded
+from interest.errors import DeadlineExceeded, NotReady
 from serve.oip import added_models, entries, question
 from serve.oip.added_models import AddedModels
 from serve.oip.deployed import Deployed, NoDeployments
@@ -19,53 +18,16 @@ from serve.oip.entries import UserEntry
 from serve.oip.errors import InvalidInput, UnknownModel
 from serve.oip.hosted import HostState, ModelHost
 from serve.oip.message import InferRequest
-from serve.oip.model_folders import NOT_LOADED, ModelFolder
+from serve.oip.model_folders import NOT_LOADED
 from serve.oip.server import InferenceServer
 from tests.serve.oip.folders import CONFIG, ONES, SCALER, write_config, write_scaler, write_twice, write_version
+from tests.serve.oip.ingresses import Pair, answer, new_ingress
 from tests.serve.oip.local_deployments import LocalDeployments
-
-Pair = tuple[InferenceServer, InferenceServer]
-
-
-@pytest.fixture
-def deployments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LocalDeployments:
-    monkeypatch.setattr(added_models, "FOLLOW_S", 0.01)
-    return LocalDeployments(str(tmp_path))
-
-
-def new_ingress(deployments: LocalDeployments, taken: tuple[str, ...] = ()) -> InferenceServer:
-    server = InferenceServer("attune", "1", {}, 30, AddedModels(deployments._url, taken, deployments))
-    return server
-
-
-@pytest_asyncio.fixture
-async def both(deployments: LocalDeployments) -> AsyncIterator[Pair]:
-    first, second = new_ingress(deployments), new_ingress(deployments)
-    for server in (first, second):
-        await server.start()
-    yield first, second
-    for server in (first, second):
-        await server.close()
-    for host in deployments.running.values():
-        await host.close()
-
-
-async def answer(server: InferenceServer, version: str = "") -> float:
-    found = await server.infer(InferRequest(model="scaler", version=version, inputs=ONES, datatypes={"x": "FP32"}))
-    return float(found.outputs["y"][0, 0])
 
 
 async def twice(server: InferenceServer) -> float:
     found = await server.infer(InferRequest(model="twice", inputs={"a": ONES["x"]}, datatypes={"a": "FP32"}))
     return float(found.outputs["c"][0, 0])
-
-
-async def until(condition: Callable[[], bool]) -> bool:
-    """Whether it comes true within five seconds."""
-    give_up = time.monotonic() + 5
-    while not condition() and time.monotonic() < give_up:
-        await asyncio.sleep(0.01)
-    return condition()
 
 
 async def states(server: InferenceServer) -> list[tuple[str, str, str]]:
@@ -231,30 +193,21 @@ async def test_what_was_accepted_before_it_is_unloaded_is_answered_and_what_come
             await answer(server)
 
 
-async def test_what_an_ingress_replica_left_when_it_died_is_ended_by_the_others(
-    both: Pair, tmp_path: Path, deployments: LocalDeployments
+async def test_a_load_ends_as_it_ended_although_that_could_not_be_written_down(
+    both: Pair, tmp_path: Path, deployments: LocalDeployments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_scaler(tmp_path)
-    deployments.unowned = [await deployments.start(ModelFolder(str(tmp_path), "scaler").config(), "")]
-    await both[0].load("scaler")
-    assert await until(lambda: list(deployments.running) == ["scaler-2"])
-    assert [await answer(server) for server in both] == [2, 2]
+    async def fails(*arguments: str) -> None:
+        raise NotReady("the cluster does not answer")
 
-
-async def test_a_server_deployed_anew_with_the_folder_ends_what_was_loaded_before_once_no_ingress_of_before_serves_it(
-    both: Pair, tmp_path: Path, deployments: LocalDeployments
-) -> None:
-    write_scaler(tmp_path)
-    await both[0].load("scaler")
-    deployments.all_new = False
-    anew = new_ingress(deployments, taken=("scaler",))
-    await anew.start()
-    for _ in range(20):
-        await anew.index()
+    for method in ("failed", "changed"):
+        monkeypatch.setattr(deployments, method, fails)
+    write_version(write_scaler(tmp_path), "1", 2, "raise RuntimeError('no weights')")
+    with pytest.raises(InvalidInput, match="no weights"):
+        await both[0].load("scaler")
+    write_version(tmp_path / "scaler", "1", 2)
+    for _ in range(2):
+        await both[0].load("scaler")
         assert [await answer(server) for server in both] == [2, 2]
-    deployments.all_new = True
-    assert await until(lambda: (deployments.running, deployments.listed) == ({}, {}))
-    await anew.close()
 
 
 @pytest.mark.parametrize("late", [True, False])
@@ -403,19 +356,6 @@ async def test_what_is_served_becomes_no_ensemble_and_an_ensemble_no_model_until
     assert await twice(both[0]) == 4
 
 
-async def test_a_server_deployed_anew_with_an_ensemble_takes_it_from_the_list(
-    both: Pair, tmp_path: Path, deployments: LocalDeployments
-) -> None:
-    write_scaler(tmp_path)
-    write_twice(tmp_path)
-    await both[0].load("scaler")
-    await both[0].load("twice")
-    anew = new_ingress(deployments, taken=("twice",))
-    await anew.start()
-    assert await until(lambda: list(deployments.listed) == ["scaler"])
-    await anew.close()
-
-
 async def test_the_index_tells_why_a_folder_could_not_be_loaded_without_loading_it(both: Pair, tmp_path: Path) -> None:
     write_config(tmp_path / "bad", speed=1)
     write_scaler(tmp_path)
@@ -441,6 +381,21 @@ async def test_the_index_of_every_ingress_replica_tells_why_the_last_load_failed
     assert [await states(server) for server in both] == [[("1", "UNAVAILABLE", NOT_LOADED)]] * 2
 
 
+async def test_the_reason_of_a_folder_that_is_gone_is_not_told_of_the_next_of_its_name(
+    both: Pair, tmp_path: Path, deployments: LocalDeployments
+) -> None:
+    write_version(write_scaler(tmp_path), "1", 2, "raise RuntimeError('no weights')")
+    with pytest.raises(InvalidInput, match="no weights"):
+        await both[0].load("scaler")
+    shutil.rmtree(tmp_path / "scaler")
+    await asyncio.sleep(question.RECENT_S)
+    assert await states(both[1]) == []
+    assert await deployments.failures() == {}
+    write_scaler(tmp_path)
+    await asyncio.sleep(question.RECENT_S)
+    assert [await states(server) for server in both] == [[("1", "UNAVAILABLE", NOT_LOADED)]] * 2
+
+
 async def test_names_that_clients_make_up_cost_no_question_to_the_cluster_each(
     tmp_path: Path, deployments: LocalDeployments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -448,22 +403,27 @@ async def test_names_that_clients_make_up_cost_no_question_to_the_cluster_each(
         monkeypatch.setattr(module, "FOLLOW_S", 60)
     monkeypatch.setattr(question, "RECENT_S", 60)
     write_scaler(tmp_path)
-    deployments.listed["scaler"] = await deployments.start(ModelFolder(str(tmp_path), "scaler").config(), "")
+    deployments.listed["scaler"] = await deployments.started("scaler")
     server = new_ingress(deployments)
     await server.start()
     assert await answer(server) == 2
     asked = Counter[str]()
-    published, state = deployments.published, ModelHost.state
+    published, failures, state = deployments.published, deployments.failures, ModelHost.state
 
     async def counted_published() -> Mapping[str, Deployed]:
         asked["list"] += 1
         return await published()
+
+    async def counted_failures() -> Mapping[str, str]:
+        asked["reasons"] += 1
+        return await failures()
 
     async def counted_state(host: ModelHost) -> HostState:
         asked["state"] += 1
         return await state(host)
 
     monkeypatch.setattr(deployments, "published", counted_published)
+    monkeypatch.setattr(deployments, "failures", counted_failures)
     monkeypatch.setattr(ModelHost, "state", counted_state)
     for number in range(500):
         for model, version in ((f"made-up-{number}", ""), ("scaler", str(number + 2))):
@@ -473,7 +433,10 @@ async def test_names_that_clients_make_up_cost_no_question_to_the_cluster_each(
         for change in (server.load, server.unload):
             with pytest.raises(UnknownModel):
                 await change(f"made-up-{number}")
-    assert asked.total() <= 2, asked
+        if number % 50 == 0:
+            await server.index()
+    assert asked["reasons"] == 1, asked
+    assert asked.total() <= 3, asked
     await server.close()
     await deployments.running["scaler-1"].close()
 
