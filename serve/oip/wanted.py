@@ -8,8 +8,8 @@ from serve.oip.model_config import Part
 class Wanted(Part):
     """Of a model that nobody has loaded or unloaded: what its config file says, served.
 
-    It holds until the next load or unload, whichever replicas die and whenever the server is deployed anew; with the
-    server's shutdown it ends.
+    It holds until the next load or unload, whichever replicas die, and ends with the server's shutdown. When the server
+    is deployed anew it holds too, but a model that came after the start and was unloaded is taken up like any folder.
     """
 
     override: str = ""  # a config as JSON in place of the file's
