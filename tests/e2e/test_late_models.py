@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ SLOW = "import time\n" + SCALER.replace(
 ASKED = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 1]}]}
 STUCK = "import time\nfrom pathlib import Path\n\nwhile not Path({factor!r}).exists():\n    time.sleep(0.05)\n"
 CALLERS = 8
+PATIENCE_S = 240.0  # for a server to start, or to be deployed anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +38,20 @@ class Server:
     url: str
     models: Path
     process: "subprocess.Popen[str]"
+    log: Path  # its standard error
 
     def said(self) -> str:
-        """What it says next; lines of Ray's own may come between."""
+        """What it says next; lines of Ray's own may come between. One that says nothing for too long is killed."""
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            if line.startswith("attune "):
-                return line.split()[1]
-        raise AssertionError("the server has ended")
+        limit = threading.Timer(PATIENCE_S, self.process.kill)
+        limit.start()
+        try:
+            for line in self.process.stdout:
+                if line.startswith("attune "):
+                    return line.split()[1]
+        finally:
+            limit.cancel()
+        raise AssertionError(f"the server has ended, or said nothing for {PATIENCE_S:.0f} s:\n{self.log.read_text()}")
 
     def deploy(self) -> None:
         """Anew, of what the repository holds now; returns when every replica runs."""
@@ -70,21 +77,35 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server(home: Any) -> Iterator[Server]:
+def server(home: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     write_scaler(home.folder / "models", name="first")
     command = [sys.executable, "-m", "tests.e2e.served_apart", str(home.folder)]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+    log = tmp_path_factory.mktemp("late") / "server.log"
+    with log.open("w") as errors:
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
     try:
-        starting = Server("", home.folder / "models", process)
-        yield Server(starting.said(), starting.models, process)
+        starting = Server("", home.folder / "models", process, log)
+        yield replace(starting, url=starting.said())
     finally:
-        assert process.stdin is not None
-        process.stdin.close()
+        ended(process)
+
+
+def ended(process: "subprocess.Popen[str]") -> None:
+    """It ends with its input, or is killed with all that it started."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    started = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+    process.stdin.close()
+    try:
         process.wait(timeout=60)
-        if process.stdout is not None:
-            process.stdout.close()
+    except subprocess.TimeoutExpired:
+        for one in (process, *started):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                one.kill()
+        process.wait()
+        raise
+    finally:
+        process.stdout.close()
 
 
 @dataclass(frozen=True, slots=True)
