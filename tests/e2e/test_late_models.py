@@ -43,7 +43,7 @@ class Server:
     def said(self) -> str:
         """What it says next; lines of Ray's own may come between. One that says nothing for too long is killed."""
         assert self.process.stdout is not None
-        limit = threading.Timer(PATIENCE_S, self.process.kill)
+        limit = threading.Timer(PATIENCE_S, killed, [self.process])
         limit.start()
         try:
             for line in self.process.stdout:
@@ -90,18 +90,24 @@ def server(home: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serv
         ended(process)
 
 
+def killed(process: "subprocess.Popen[str]") -> None:
+    """With all that it started."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        one = psutil.Process(process.pid)
+        for each in (one, *one.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                each.kill()
+
+
 def ended(process: "subprocess.Popen[str]") -> None:
-    """It ends with its input, or is killed with all that it started."""
+    """It ends with its input, or is killed."""
     assert process.stdin is not None
     assert process.stdout is not None
-    started = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
     process.stdin.close()
     try:
         process.wait(timeout=60)
     except subprocess.TimeoutExpired:
-        for one in (process, *started):
-            with contextlib.suppress(psutil.NoSuchProcess):
-                one.kill()
+        killed(process)
         process.wait()
         raise
     finally:
