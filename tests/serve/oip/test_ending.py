@@ -63,6 +63,18 @@ async def test_replicas_that_could_not_be_ended_when_their_load_was_refused_are_
     assert await until(lambda: deployments.running == {})
 
 
+async def test_replicas_of_which_not_all_have_started_are_ended_although_not_at_once(
+    both: Pair, tmp_path: Path, deployments: LocalDeployments, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_scaler(tmp_path)
+    monkeypatch.setattr(deployments, "start", fails_once(deployments.start, done=True))
+    monkeypatch.setattr(deployments, "end", fails_once(deployments.end))
+    with pytest.raises(NotReady):
+        await both[0].load("scaler")
+    assert list(deployments.running) == ["scaler-1"]
+    assert await until(lambda: deployments.running == {})
+
+
 @pytest.mark.parametrize("done", [True, False])
 async def test_a_withdrawal_that_raised_ends_the_replicas_if_it_went_through_and_leaves_them_to_serve_if_not(
     both: Pair, tmp_path: Path, deployments: LocalDeployments, monkeypatch: pytest.MonkeyPatch, done: bool
