@@ -94,6 +94,11 @@ class BatchRunner(ABC, Generic[W]):
         del self._running[task]
         self._start_batches()
 
+    async def drain(self) -> None:
+        """Returns once all who wait have been answered."""
+        while self.waiting or self._running:
+            await (asyncio.wait(self._running) if self._running else asyncio.sleep(0))
+
     async def _ended(self) -> None:
         """Wait for the batches under way."""
         self._stop_timer()

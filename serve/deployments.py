@@ -16,7 +16,6 @@ from serve.oip.message import Answer
 from serve.oip.model_config import ModelConfig
 from serve.ray_calls import HostHandle, by_value, stage_of, streaming_of
 from serve.ray_grpc import GrpcCalls
-from serve.ray_texts import ClusterTexts
 from serve.stages.factory import make_model
 
 if TYPE_CHECKING:
@@ -71,10 +70,10 @@ class ModelReplica:
     """One replica of a model of a user's own: a `ModelHost` behind a Ray actor."""
 
     async def __init__(self, url: str, name: str) -> None:  # type: ignore[misc]  # Ray awaits it
+        from serve.ray_models import kept_for  # which deploys what is here
+
         collect_seldom()
-        about = ray.serve.get_replica_context()
-        kept = ClusterTexts("override")
-        self._host = ModelHost(url, name, kept.text(f"{about.app_name}/{about.deployment}"))
+        self._host = ModelHost(url, name, kept_for(ray.serve.get_replica_context().app_name, name))
         keep_loaded()  # not the model: it may give way to another version
         await self._host.start()
 
@@ -96,6 +95,9 @@ class ModelReplica:
     async def unload(self) -> None:
         await self._host.unload()
 
+    async def idle_s(self) -> float:
+        return await self._host.idle_s()
+
     async def __del__(self) -> None:
         await self._host.close()
 
@@ -116,7 +118,8 @@ class IngressReplica(GrpcCalls):
         stages = {name: stage_of(name, handles[name]) for name in STAGES}
         others = {name: handle for name, handle in handles.items() if name not in stages}
         hosts = {name.removeprefix(MODEL_PREFIX): HostHandle(name, handle) for name, handle in others.items()}
-        own = OwnModels(configs, hosts, ClusterModels(config))
+        me = ray.serve.get_replica_context().replica_id.to_full_id_str()
+        own = OwnModels(configs, hosts, ClusterModels(config, me))
         streaming = streaming_of("generator", handles["generator"])
         self._ingress = Ingress(config, stages, streaming, own)
         await self._ingress.start()

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
@@ -86,17 +87,26 @@ class HostHandle:
     async def unload(self) -> None:
         await self._everywhere("unload")
 
+    async def idle_s(self) -> float:
+        """Of the replica that was used last."""
+        found: list[float] = await self._everywhere("idle_s")
+        return min(found, default=math.inf)
+
     async def _asked(self, method: str, *arguments: Any) -> Any:
         with _own_errors(self.name):
             return await _answer_of(getattr(self.handle, method).remote(*arguments))
 
-    async def _everywhere(self, method: str, *arguments: Any) -> None:
+    async def _everywhere(self, method: str, *arguments: Any) -> list[Any]:
         """Returns when all replicas have ended; raises the first error then, so that none is still at it."""
-        with _own_errors(self.name):
-            found = await self.handle.broadcast(method, *arguments).results_async(return_exceptions=True)
-            for result in found:
-                if isinstance(result, Exception):
-                    raise result
+        try:
+            with _own_errors(self.name):
+                found = await self.handle.broadcast(method, *arguments).results_async(return_exceptions=True)
+                for result in found:
+                    if isinstance(result, Exception):
+                        raise result
+        except RayActorError as error:
+            raise NotReady(f"{self.name}: its replica died") from error
+        return list(found)
 
 
 def streaming_of(name: str, handle: DeploymentHandle) -> Streaming:

@@ -5,12 +5,14 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
+import ray
 import ray.serve
 from ray.exceptions import RayError
+from ray.serve._private.constants import SERVE_NAMESPACE
 from ray.serve.exceptions import RayServeException
 from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus
@@ -19,65 +21,146 @@ from interest.errors import InvalidConfig, NotReady
 from serve.app import APPLICATION, model_deployment
 from serve.config import ServerConfig
 from serve.deployments import MODEL_PREFIX
-from serve.oip.added_models import Deployed
-from serve.oip.model_config import ModelConfig
+from serve.oip.deployed import Deployed
+from serve.oip.model_config import ModelConfig, Part
+from serve.oip.wanted import Wanted
 from serve.ray_calls import HostHandle, by_value
-from serve.ray_texts import ClusterTexts
+from serve.ray_texts import ClusterText, ClusterTexts
 
 START_TIMEOUT_S = 570.0  # of all replicas, with the loading of the model; `attune models load` waits a little longer
+END_TIMEOUT_S = 60.0
 POLL_S = 0.5
+
+PUBLISHED, OWNED, KEPT, FAILURES = "models", "owned", "kept", "failures"  # folders of the cluster's texts
+LONGEST_REASON = 2000  # characters
+TROUBLE = (RayError, RayServeException, OSError)  # of Ray's own
 
 T = TypeVar("T")
 
 log = logging.getLogger("attune.models")
 
 
+class Owned(Part):
+    """What is not on the list: brought up or ended by `owner`, the name of a replica's actor."""
+
+    deployed: Deployed
+    owner: str
+
+
 class ClusterModels:
-    """`serve.oip.added_models.Deployments` on the cluster; an address is the name of an application.
+    """`serve.oip.deployed.Deployments` on the cluster; an address is the name of an application.
 
     Each load has an application of its own, so that no handle can mean another than the one it was made for.
     """
 
-    def __init__(self, config: ServerConfig) -> None:
+    def __init__(self, config: ServerConfig, owner: str) -> None:
+        """`owner`: the name of this ingress replica's actor; Ray knows whether it lives."""
         self._config = config
-        self._published = ClusterTexts("models")
-        self._overrides = ClusterTexts("override")
+        self._owner = owner
+        self._owned = ClusterTexts(OWNED)
+        self._published = ClusterTexts(PUBLISHED)
+        self._kept = ClusterTexts(KEPT)
+        self._failures = ClusterTexts(FAILURES)
         self._deploying = threading.Lock()  # a DeploymentConfig of Serve's cannot be made in two threads at once
 
     async def published(self) -> Mapping[str, Deployed]:
         found = await _aside(self._published.all)
         return {name: Deployed.model_validate_json(text) for name, text in found.items()}
 
-    async def start(self, config: ModelConfig, override: str) -> Deployed:
-        deployed = Deployed(config=config, address=f"{APPLICATION}-{config.name}-{uuid.uuid4().hex[:8]}")
-        try:
-            await _aside(self._deploy, deployed, override)
-            await _until_running(deployed)
-        except Exception:
-            await self.end(deployed)
-            raise
-        return deployed
+    def new(self, config: ModelConfig) -> Deployed:
+        return Deployed(config=config, address=f"{APPLICATION}-{config.name}-{uuid.uuid4().hex[:8]}")
+
+    async def start(self, deployed: Deployed, override: str) -> None:
+        await _aside(self._deploy, deployed, override)
+        await _until_running(deployed)
 
     async def publish(self, deployed: Deployed) -> bool:
-        return await _aside(self._published.add, deployed.config.name, deployed.model_dump_json())
+        return await _aside(self._publish, deployed)
+
+    async def replace(self, deployed: Deployed) -> None:
+        await _aside(self._published.write, deployed.config.name, deployed.model_dump_json())
 
     async def withdraw(self, deployed: Deployed) -> None:
-        await _aside(self._published.remove, deployed.config.name)
+        await _aside(self._withdraw, deployed)
 
     async def end(self, deployed: Deployed) -> None:
-        await _aside(ray.serve.delete, deployed.address)
-        await _aside(self._overrides.remove, _place(deployed))
+        await _aside(_delete, deployed.address)
+        await _until_gone(deployed.address)
+        await _aside(self._kept.remove, _place(deployed.address, deployed.config.name))
+        await _aside(self._owned.remove, deployed.address)
+
+    async def orphans(self) -> Sequence[Deployed]:
+        return await _aside(self._orphans)
+
+    async def settled(self) -> bool:
+        return await _aside(_application_runs, APPLICATION)
+
+    async def changed(self, model: str) -> None:
+        await _aside(self._kept.remove, _place(APPLICATION, model))
+
+    async def failed(self, model: str, reason: str) -> None:
+        if reason:
+            await _aside(self._failures.write, model, reason[:LONGEST_REASON])
+        else:
+            await _aside(self._failures.remove, model)
+
+    async def failures(self) -> Mapping[str, str]:
+        return await _aside(self._failures.all)
 
     def host(self, deployed: Deployed) -> HostHandle:
         name = f"{MODEL_PREFIX}{deployed.config.name}"
         return HostHandle(name, by_value(DeploymentHandle(name, deployed.address)))
 
+    def _own(self, deployed: Deployed) -> None:
+        self._owned.write(deployed.address, Owned(deployed=deployed, owner=self._owner).model_dump_json())
+
+    def _publish(self, deployed: Deployed) -> bool:
+        name, text = deployed.config.name, deployed.model_dump_json()
+        if not self._published.add(name, text) and self._published.read(name) != text:  # Ray may write it twice
+            return False
+        try:
+            self._owned.remove(deployed.address)
+        except TROUBLE:  # it is served: what is owned and on the list is not ended
+            log.exception("%s is on the list, and has an owner still", name)
+        return True
+
+    def _withdraw(self, deployed: Deployed) -> None:
+        if self._published.read(deployed.config.name) == deployed.model_dump_json():
+            if deployed.address:
+                self._own(deployed)  # first, so that it is never nobody's
+            self._published.remove(deployed.config.name)
+
+    def _orphans(self) -> list[Deployed]:
+        found = [Owned.model_validate_json(text) for text in self._owned.all().values()]
+        left = [one.deployed for one in found if not _lives(one.owner)]
+        listed = [one for one in left if self._published.read(one.config.name) == one.model_dump_json()]
+        for one in listed:  # its owner died between the two halves of a change
+            self._owned.remove(one.address)
+        return [one for one in left if one not in listed]
+
     def _deploy(self, deployed: Deployed, override: str) -> None:
-        self._overrides.write(_place(deployed), override)
+        self._own(deployed)
+        name = deployed.config.name
+        self._kept.write(_place(deployed.address, name), Wanted(override=override).model_dump_json())
+        self._kept.remove(_place(APPLICATION, name))  # of a model that the server had before it was deployed anew
         with self._deploying:
             application = model_deployment(self._config, deployed.config)
             target = ray.serve.RunTarget(application, name=deployed.address, route_prefix=None)
             ray.serve.run_many([target], wait_for_applications_running=False)
+
+
+def kept_for(application: str, model: str) -> ClusterText:
+    """What is wanted of a model, for a replica of it that starts.
+
+    A model that was loaded after the start, and is one of the server's own since it was deployed anew, takes it along:
+    what was loaded then still runs.
+    """
+    texts, place = ClusterTexts(KEPT), _place(application, model)
+    if loaded := ClusterTexts(PUBLISHED).read(model):
+        text = texts.read(_place(Deployed.model_validate_json(loaded).address, model))
+        if text:
+            texts.add(place, text)  # unless there is one: it was asked for later
+    return texts.text(place)
 
 
 async def _until_running(deployed: Deployed) -> None:
@@ -90,9 +173,17 @@ async def _until_running(deployed: Deployed) -> None:
         await asyncio.sleep(POLL_S)
 
 
-def _place(deployed: Deployed) -> str:
-    """Where its replicas look for the config that holds in place of the file's."""
-    return f"{deployed.address}/{MODEL_PREFIX}{deployed.config.name}"
+async def _until_gone(application: str) -> None:
+    give_up = time.monotonic() + END_TIMEOUT_S
+    while await _aside(_is_known, application):
+        if time.monotonic() > give_up:
+            raise NotReady(f"{application}: its replicas have not ended within {END_TIMEOUT_S:.0f} s")
+        await asyncio.sleep(POLL_S)
+
+
+def _place(application: str, model: str) -> str:
+    """Where replicas of a model look for what is wanted of it."""
+    return f"{application}/{MODEL_PREFIX}{model}"
 
 
 def _runs(deployed: Deployed) -> bool:
@@ -100,7 +191,29 @@ def _runs(deployed: Deployed) -> bool:
     found = ray.serve.status().applications.get(deployed.address)
     if found is not None and found.status == ApplicationStatus.DEPLOY_FAILED:
         raise InvalidConfig(f"{_failed(deployed)} its replicas do not start: {_state(deployed)}")
+    return _application_runs(deployed.address)
+
+
+def _application_runs(name: str) -> bool:
+    """RUNNING is one of which no replica starts or stops: those of before have answered and ended."""
+    found = ray.serve.status().applications.get(name)
     return found is not None and found.status == ApplicationStatus.RUNNING
+
+
+def _delete(application: str) -> None:
+    ray.serve.delete(application, _blocking=False)
+
+
+def _is_known(application: str) -> bool:
+    return application in ray.serve.status().applications
+
+
+def _lives(actor: str) -> bool:
+    try:
+        ray.get_actor(actor, namespace=SERVE_NAMESPACE)
+    except ValueError:  # Ray knows none of this name that lives
+        return False
+    return True
 
 
 def _failed(deployed: Deployed) -> str:
@@ -124,6 +237,6 @@ async def _aside(work: Callable[..., T], *arguments: object) -> T:
 def _own_errors() -> Iterator[None]:
     try:
         yield
-    except (RayError, RayServeException, OSError) as error:
+    except TROUBLE as error:
         log.exception("the cluster does not answer")
         raise NotReady(f"the cluster does not answer: {type(error).__name__}") from error

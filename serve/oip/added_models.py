@@ -1,94 +1,60 @@
-"""Models whose folders came into the repository after the start: deployed by `load`, known to every ingress replica."""
+"""Models and ensembles whose folders came after the start: deployed by `load`, known to every ingress replica."""
 
 import asyncio
 import contextvars
 import logging
-import math
-import time
-from collections.abc import Collection, Coroutine, Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Collection, Mapping, Sequence
+from typing import Protocol
 from weakref import WeakValueDictionary
 
 from interest.errors import AttuneError, InvalidConfig
-from serve.oip.entries import FOLLOW_S, Host, UserEntry, unknown
-from serve.oip.model_config import ModelConfig, Part
-from serve.oip.model_folders import new_model, unserved_models
+from serve.oip.deployed import Deployed, Deployments
+from serve.oip.draining import drained
+from serve.oip.ending import Endings, Work
+from serve.oip.ensemble import checked_ensemble, served_steps
+from serve.oip.entries import FOLLOW_S, Entry, Host, UserEntry, ensemble_entry, unknown
+from serve.oip.message import InferRequest, InferResponse
+from serve.oip.model_config import ModelConfig
+from serve.oip.model_folders import NOT_LOADED, folder_names, new_model, unserved_models
+from serve.oip.question import RECENT_S, Question
 
 CLOSING_S = 10.0  # for what is under way when an ingress replica ends
 
 log = logging.getLogger("attune.models")
 
 
-class Deployed(Part):
-    """A model of a user's own that runs; `address` is where, in the words of the `Deployments` that started it."""
+class Server(Protocol):
+    """What ensembles need of the server that they are part of."""
 
-    config: ModelConfig
-    address: str
+    async def infer(self, request: InferRequest) -> InferResponse: ...
 
-
-class Deployments(Protocol):
-    """What starts and ends replicas, and the list of the models that all ingress replicas serve."""
-
-    async def published(self) -> Mapping[str, Deployed]:
-        """By name, as it is at this moment. Raises `NotReady` when the list cannot be read."""
-        ...
-
-    async def start(self, config: ModelConfig, override: str) -> Deployed:
-        """Returns when all of its replicas run. Raises `InvalidConfig` when they do not, and leaves none then."""
-        ...
-
-    async def publish(self, deployed: Deployed) -> bool:
-        """Put it on the list; False when one of its name is there."""
-        ...
-
-    async def withdraw(self, deployed: Deployed) -> None:
-        """Take it from the list."""
-
-    async def end(self, deployed: Deployed) -> None:
-        """End its replicas, once they have answered what they work on."""
-
-    def host(self, deployed: Deployed) -> Host:
-        """All of its replicas as one."""
-        ...
-
-
-class NoDeployments:
-    """Of a server that starts none, as in a test of one process."""
-
-    async def published(self) -> Mapping[str, Deployed]:
-        return {}
-
-    async def start(self, config: ModelConfig, override: str) -> Deployed:
-        raise InvalidConfig(f"failed to load '{config.name}': this server starts no deployments")
-
-    async def publish(self, deployed: Deployed) -> bool:
-        return False
-
-    async def withdraw(self, deployed: Deployed) -> None:
-        """Nothing is on the list."""
-
-    async def end(self, deployed: Deployed) -> None:
-        """Nothing runs."""
-
-    def host(self, deployed: Deployed) -> Host:
-        raise InvalidConfig(f"'{deployed.config.name}': this server starts no deployments")
+    async def require(self, model: str, version: str = "") -> ModelConfig: ...
 
 
 class AddedModels:
     """One ingress replica's view of them; the list that counts is that of `deployments`."""
 
-    def __init__(self, url: str, taken: Collection[str], deployments: Deployments) -> None:
-        """`taken`: names of the models that the server was started with."""
-        self.entries: dict[str, UserEntry] = {}
+    def __init__(self, url: str, taken: Collection[str], deployments: Deployments, permits: int = 256) -> None:
+        """`taken`: names of the models that the server was started with. `permits`: of an ensemble, at a time."""
+        self.entries: dict[str, Entry] = {}
+        self._server: Server | None = None
+        self._permits = permits
         self._url = url
         self._taken = taken
         self._deployments = deployments
         self._deployed: dict[str, Deployed] = {}
         self._changing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # those that somebody holds
-        self._asking = asyncio.Lock()
-        self._asked_at = -math.inf  # time.monotonic() of the question that was answered last
+        self._list = Question(self._ask)
         self._follower: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._outdated: Sequence[Deployed] = ()  # the server was deployed anew with folders that had come
+        self._endings = Endings(deployments, self._spawn)
+        self._reasons: Mapping[str, str] = {}  # why loads failed
+        self._failures = Question(self._ask_failures)
+
+    def join(self, server: Server) -> None:
+        """Before the start: ensembles need the server whose models are their steps."""
+        self._server = server
 
     def start(self) -> None:
         """Follow what other ingress replicas load and unload."""
@@ -96,13 +62,8 @@ class AddedModels:
         self._follower = loop.create_task(self._follow(), context=contextvars.Context())
 
     async def refresh(self) -> None:
-        """Know what is served at this moment. Callers that come while one is asking wait for its answer."""
-        asked = time.monotonic()
-        async with self._asking:
-            if self._asked_at < asked:
-                asked = time.monotonic()
-                await self._take_over(await self._deployments.published())
-                self._asked_at = asked
+        """Know what was served a moment ago, however many callers ask for names that are not."""
+        await self._list.recent()
 
     async def load(self, name: str, override: str) -> None:
         """Serve what the model's folder says now, on all ingress replicas. It goes on when its caller leaves.
@@ -119,17 +80,20 @@ class AddedModels:
     async def index(self) -> list[dict[str, str]]:
         """The models of the repository that are not served, with the reason; as the repository index has them."""
         served = {*self._taken, *self.entries}
+        await self._failures.recent()
         return [
-            {"name": name, "version": version, "state": "UNAVAILABLE", "reason": reason}
+            {
+                "name": name,
+                "version": version,
+                "state": "UNAVAILABLE",
+                "reason": self._reasons.get(name, reason) if reason == NOT_LOADED else reason,
+            }
             for name, versions, reason in await asyncio.to_thread(unserved_models, self._url, served)
             for version in versions or [""]
         ]
 
     async def close(self) -> None:
-        """Loads and unloads under way come to their end, or are given up: an ingress has more to do before it ends.
-
-        Replicas of a load that was given up are nobody's until the server is shut down.
-        """
+        """Loads and unloads under way come to their end, or are left to other ingress replicas as orphans."""
         if self._follower is not None:
             self._follower.cancel()
         if self._tasks:
@@ -138,64 +102,125 @@ class AddedModels:
 
     async def _load(self, name: str, override: str) -> None:
         async with self._changing.setdefault(name, asyncio.Lock()):
-            await self.refresh()
-            if name in self.entries:
+            await self._list.recent()
+            served = self._deployed.get(name)
+            if served is not None and served.address:
                 await self.entries[name].load(override)
+                await _noted(name, self._deployments.changed(name))
                 return
-            config = await asyncio.to_thread(new_model, self._url, name, override)
-            deployed = await self._deployments.start(config, override)
             try:
-                await _load_everywhere(name, self._deployments.host(deployed), override)
-                if not await self._deployments.publish(deployed):
-                    raise InvalidConfig(f"failed to load '{name}': it was loaded by another call at the same time")
-            except Exception:
-                await self._deployments.end(deployed)
+                await self._load_new(name, override, served)
+            except InvalidConfig as error:
+                await _noted(name, self._refused(name, error.message))
+                await asyncio.sleep(RECENT_S)  # no index tells another reason then
                 raise
-            await self.refresh()
+            await _noted(name, self._deployments.failed(name, ""))
+            await self._list.now()
+        await asyncio.sleep(RECENT_S)  # no ingress replica knows better then
+
+    async def _refused(self, name: str, reason: str) -> None:
+        if name not in await self._deployments.published():  # by another ingress replica
+            await self._deployments.failed(name, reason)
+
+    async def _load_new(self, name: str, override: str, served: Deployed | None) -> None:
+        """`served`: the ensemble of before."""
+        config = await asyncio.to_thread(new_model, self._url, name, override)
+        if config.is_ensemble:
+            await self._load_ensemble(config, served)
+        elif served is not None:
+            raise InvalidConfig(f"failed to load '{name}': an ensemble of this name is served; unload it first")
+        else:
+            await self._load_model(name, config, override)
+
+    async def _load_ensemble(self, config: ModelConfig, served: Deployed | None) -> None:
+        assert self._server is not None, "a server joins before the start"
+        deployed = Deployed(config=checked_ensemble(config, await served_steps(config, self._server.require)))
+        if served is None:
+            await self._publish(deployed)
+        elif served != deployed:
+            await self._deployments.replace(deployed)
+            await asyncio.sleep(2 * FOLLOW_S)  # every ingress replica has followed then
+
+    async def _load_model(self, name: str, config: ModelConfig, override: str) -> None:
+        deployed = self._deployments.new(config)
+        try:
+            await self._deployments.start(deployed, override)
+            await _load_everywhere(name, self._deployments.host(deployed), override)
+            await self._publish(deployed)
+        except Exception:
+            await self._endings.end(deployed)
+            raise
+
+    async def _publish(self, deployed: Deployed) -> None:
+        if not await self._deployments.publish(deployed):
+            name = deployed.config.name
+            raise InvalidConfig(f"failed to load '{name}': it was loaded by another call at the same time")
 
     async def _unload(self, name: str) -> None:
-        """Its replicas end when every ingress replica has noticed; until then they say that they serve nothing."""
         async with self._changing.setdefault(name, asyncio.Lock()):
-            await self.refresh()
-            if name not in self.entries:
+            await self._list.recent()
+            if name not in self._deployed:
                 raise unknown(name)
-            deployed, entry = self._deployed[name], self.entries[name]
-            await self._deployments.withdraw(deployed)
+            deployed = self._deployed[name]
+            await self._endings.withdraw(deployed)
             try:
-                await entry.unload()
-                await self.refresh()
+                await self._list.now()
             finally:
-                await asyncio.sleep(2 * FOLLOW_S)
-                await self._deployments.end(deployed)
+                await self._endings.end_withdrawn(deployed)
+
+    async def _ask_failures(self) -> None:
+        """Those of folders that are gone are forgotten: one of the same name may come, and be another model."""
+        reasons = await self._deployments.failures()
+        gone = reasons.keys() - await asyncio.to_thread(folder_names, self._url) if reasons else ()
+        for name in gone:
+            await self._deployments.failed(name, "")
+        self._reasons = {name: reason for name, reason in reasons.items() if name not in gone}
+
+    async def _ask(self) -> None:
+        await self._take_over(await self._deployments.published())
 
     async def _take_over(self, published: Mapping[str, Deployed]) -> None:
         for name in [name for name, deployed in self._deployed.items() if published.get(name) != deployed]:
             del self._deployed[name]
-            self._spawn(self.entries.pop(name).close(unknown(name)))
+            self._spawn(drained(name, self.entries.pop(name)))
+        self._outdated = [deployed for name, deployed in published.items() if name in self._taken]
         for name, deployed in published.items():
-            if name in self._taken:  # the server was deployed anew, with the folder that had come
-                await self._deployments.withdraw(deployed)
-                self._spawn(self._deployments.end(deployed))
-            elif name not in self._deployed:
+            if name not in self._taken and name not in self._deployed:
                 self._deployed[name] = deployed
-                config = deployed.config
-                self.entries[name] = UserEntry(config, self._deployments.host(deployed), config.instances)
-                self.entries[name].follow()
+                self.entries[name] = self._new_entry(deployed)
+
+    def _new_entry(self, deployed: Deployed) -> Entry:
+        config = deployed.config
+        if not deployed.address:
+            assert self._server is not None, "a server joins before the start"
+            return ensemble_entry(config, self._server.infer, self._permits)
+        entry = UserEntry(config, self._deployments.host(deployed), config.instances)
+        entry.follow()
+        return entry
 
     async def _follow(self) -> None:
         while True:
             try:
-                await self.refresh()
+                await self._list.now()
+                await self._endings.clear(self._outdated)
             except AttuneError as error:
                 log.warning("models that came after the start: %s", error.message)
             await asyncio.sleep(FOLLOW_S)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+    def _spawn(self, work: Work) -> "asyncio.Task[None]":
         """A task in a context of its own: Ray ends calls with the request in whose context they were made."""
         task = asyncio.get_running_loop().create_task(work, context=contextvars.Context())
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+
+async def _noted(name: str, noting: Awaitable[None]) -> None:
+    """Trouble with what is written down of a load is none of the load."""
+    try:
+        await noting
+    except AttuneError as error:
+        log.warning("%s: how its last load ended is not written down: %s", name, error.message)
 
 
 async def _load_everywhere(name: str, host: Host, override: str) -> None:

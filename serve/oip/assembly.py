@@ -11,9 +11,10 @@ from ranking.encoder_files import encoder_identity
 from ranking.release import ModelRepository, Release
 from serve.completions import Completions
 from serve.config import ServerConfig
-from serve.oip.added_models import AddedModels, Deployments, NoDeployments
-from serve.oip.ensemble import EnsembleModel, checked_ensemble
-from serve.oip.entries import Entry, FixedEntry, Host, UserEntry
+from serve.oip.added_models import AddedModels
+from serve.oip.deployed import Deployments, NoDeployments
+from serve.oip.ensemble import checked_ensemble
+from serve.oip.entries import Entry, FixedEntry, Host, UserEntry, ensemble_entry
 from serve.oip.model_config import ModelConfig
 from serve.oip.model_folders import BUILT_IN
 from serve.oip.pipeline_models import GeneratorModel, RecommendModel
@@ -29,7 +30,6 @@ from serve.pipeline import Pipeline
 from serve.ranker import Stage
 from serve.startup import candidates_of
 
-ENSEMBLE_VERSION = "1"
 NO_VERSION = "none"  # of a stage that the release has no model for, as replies say
 
 
@@ -78,13 +78,12 @@ def inference_server(
     }
     configs = own.configs
     entries |= {name: UserEntry(configs[name], host, configs[name].instances) for name, host in own.hosts.items()}
-    added = AddedModels(config.models_url, {*BUILT_IN, *configs}, own.deployments)
+    added = AddedModels(config.models_url, {*BUILT_IN, *configs}, own.deployments, single)
     server = InferenceServer("attune", version, entries, config.limits.max_timeout_ms / 1000, added)
-    known = {name: entry.config for name, entry in entries.items()}
+    known = {**configs, **{name: entry.config for name, entry in entries.items()}}
     for name, ensemble in configs.items():
         if ensemble.is_ensemble:
-            model = EnsembleModel(checked_ensemble(ensemble, known), server.infer)
-            server.add(name, FixedEntry(model, ENSEMBLE_VERSION, single))
+            server.add(name, ensemble_entry(checked_ensemble(ensemble, known), server.infer, single))
     return server
 
 

@@ -10,12 +10,15 @@ from typing import ClassVar
 from interest.batch import Tensors
 from interest.errors import InvalidConfig
 from serve.oip.datatypes import Array, datatype_of
+from serve.oip.errors import UnknownModel
 from serve.oip.message import InferRequest, InferResponse
 from serve.oip.model_config import EnsembleStep, ModelConfig, TensorConfig
+from serve.oip.model_folders import BUILT_IN
 from serve.oip.stage_models import NO_LENGTHS, Lengths
 
 NEWEST = -1
 Infer = Callable[[InferRequest], Awaitable[InferResponse]]
+Require = Callable[[str, str], Awaitable[ModelConfig]]  # the config of a model and version that are served
 
 
 class EnsembleModel:
@@ -60,6 +63,20 @@ class EnsembleModel:
             made[name].set_result(outputs[key])
 
 
+async def served_steps(config: ModelConfig, require: Require) -> dict[str, ModelConfig]:
+    """The models of its steps by name, itself left out. Raises `InvalidConfig` for one that is not served."""
+    found: dict[str, ModelConfig] = {}
+    for step in config.ensemble_scheduling.step if config.ensemble_scheduling else ():
+        if step.model_name == config.name:
+            continue
+        version = "" if step.model_version == NEWEST else str(step.model_version)
+        try:
+            found[step.model_name] = await require(step.model_name, version)
+        except UnknownModel as error:
+            raise InvalidConfig(f"ensemble '{config.name}', step '{step.model_name}': {error.message}") from error
+    return found
+
+
 def checked_ensemble(config: ModelConfig, models: Mapping[str, ModelConfig]) -> ModelConfig:
     """The config, if its steps fit together. `models`: those that steps may name. Raises `InvalidConfig`."""
     steps = config.ensemble_scheduling.step if config.ensemble_scheduling else ()
@@ -91,6 +108,9 @@ def _given(
     """What a step adds to the tensors of the ensemble."""
     where = f"ensemble '{config.name}', step '{step.model_name}'"
     model = models.get(step.model_name)
+    of_users = step.model_name not in BUILT_IN
+    if step.model_name == config.name or (model is not None and model.is_ensemble and of_users):
+        raise InvalidConfig(f"{where}: an ensemble is no step of an ensemble, nor of itself")
     if model is None or model.model_transaction_policy.decoupled:
         raise InvalidConfig(f"{where}: no model of one answer has this name")
     if bool(model.max_batch_size) != bool(config.max_batch_size) or model.max_batch_size < config.max_batch_size:

@@ -3,22 +3,23 @@
 import asyncio
 import contextvars
 import logging
-import math
-import time
 from collections.abc import Awaitable
 from typing import Protocol
 
 from interest.batch import Tensors
 from interest.errors import AttuneError, InvalidConfig
 from serve.oip.batching import DynamicBatcher
+from serve.oip.ensemble import EnsembleModel, Infer
 from serve.oip.errors import InvalidInput, UnknownModel
 from serve.oip.hosted import HostState, VersionState
 from serve.oip.message import Answer
 from serve.oip.model_config import ModelConfig
+from serve.oip.question import RECENT_S, Question
 from serve.oip.stage_models import NO_LENGTHS, Lengths, ServedModel
 from serve.oip.statistics import ModelStatistics
 
 FOLLOW_S = 1.0  # how often an ingress asks what a model of a user's serves, for changes of its config
+ENSEMBLE_VERSION = "1"
 
 log = logging.getLogger("attune.models")
 
@@ -42,7 +43,7 @@ class Entry(Protocol):
         """Returns when it is known what is served."""
 
     async def refresh(self) -> None:
-        """Know what is served at this moment: another ingress may have loaded or unloaded it."""
+        """Know what was served a moment ago: another ingress may have loaded or unloaded it."""
 
     async def load(self, override: str = "") -> None:
         """Serve what the model's folder says now. Raises `InvalidConfig`; what was served before is served then.
@@ -53,12 +54,15 @@ class Entry(Protocol):
     async def unload(self) -> None:
         """Serve it no more. Raises `InvalidInput` for a model that the server needs."""
 
-    async def close(self) -> None:
-        """Wait for what is under way."""
+    async def drain(self) -> None:
+        """Returns once all who wait have been answered. Nobody new may come."""
+
+    async def close(self, gone: AttuneError | None = None) -> None:
+        """Wait for what is under way. What still waits hears `gone`; without it, it is cancelled."""
 
 
 class FixedEntry:
-    """A model that is there as long as the server is: a stage, the pipeline, an ensemble."""
+    """A model of one version that needs no loading: a stage, the pipeline, an ensemble."""
 
     def __init__(self, model: ServedModel, version: str, in_flight: int) -> None:
         self.config = model.config
@@ -97,8 +101,11 @@ class FixedEntry:
         """Raises `InvalidInput`: without any of its models the pipeline could not answer."""
         raise InvalidInput(f"failed to unload '{self.config.name}': the server needs it as long as it runs")
 
-    async def close(self) -> None:
-        await self._batcher.close()
+    async def drain(self) -> None:
+        await self._batcher.drain()
+
+    async def close(self, gone: AttuneError | None = None) -> None:
+        await self._batcher.close(gone)
 
 
 class Host(Protocol):
@@ -116,6 +123,10 @@ class Host(Protocol):
 
     async def unload(self) -> None: ...
 
+    async def idle_s(self) -> float:
+        """Seconds since the last request ended at any replica; 0 while one is under way."""
+        ...
+
 
 class UserEntry:
     """A model of a user's own. Which version answers a request that names none, its replica decides."""
@@ -131,7 +142,7 @@ class UserEntry:
         self._follower: asyncio.Task[None] | None = None
         self._known = asyncio.Event()  # set once a replica has answered
         self._changing = asyncio.Lock()
-        self._asked_at = -math.inf  # time.monotonic() of the question that was answered last
+        self._state = Question(self._ask)
 
     async def start(self) -> None:
         """Know what is served, and go on asking."""
@@ -156,11 +167,7 @@ class UserEntry:
         return self._batchers[version]
 
     async def refresh(self) -> None:
-        """Callers that come while one is asking wait for its answer."""
-        asked = time.monotonic()
-        async with self._changing:
-            if self._asked_at < asked:
-                await self._refresh()
+        await self._state.recent()
 
     async def load(self, override: str = "") -> None:
         """On all replicas or on none; what was served before goes on until the new versions are warm."""
@@ -173,14 +180,20 @@ class UserEntry:
                 raise
             await self._host.commit()
             await self._refresh()
+        await asyncio.sleep(RECENT_S)  # no ingress replica knows better then
 
     async def unload(self) -> None:
         async with self._changing:
             await self._host.unload()
             await self._refresh()
+        await asyncio.sleep(RECENT_S)
+
+    async def drain(self) -> None:
+        if self._follower is not None:
+            self._follower.cancel()
+        await asyncio.gather(*(batcher.drain() for batcher in self._batchers.values()))
 
     async def close(self, gone: AttuneError | None = None) -> None:
-        """What still waits hears `gone`; without it, it is cancelled."""
         if self._follower is not None:
             self._follower.cancel()
         await asyncio.gather(*(batcher.close(gone) for batcher in self._batchers.values()))
@@ -194,10 +207,12 @@ class UserEntry:
         slots = self._instances + 1  # the next batch is there when one ends
         return DynamicBatcher(execute, size, batching, statistics, slots, self._instances)
 
+    async def _ask(self) -> None:
+        async with self._changing:
+            await self._refresh()
+
     async def _refresh(self) -> None:
-        asked = time.monotonic()
         state = await self._host.state()
-        self._asked_at = asked
         self._versions = state.versions
         if state.config != self.config:
             self.config = state.config
@@ -207,10 +222,15 @@ class UserEntry:
     async def _follow(self) -> None:
         while True:
             try:
-                await self.refresh()
+                await self._state.now()
             except AttuneError as error:
                 log.warning("%s: %s", self.config.name, error.message)
             await asyncio.sleep(FOLLOW_S)
+
+
+def ensemble_entry(config: ModelConfig, infer: Infer, in_flight: int) -> FixedEntry:
+    """`infer`: of the server that holds the models of the steps. `in_flight`: requests at a time."""
+    return FixedEntry(EnsembleModel(config, infer), ENSEMBLE_VERSION, in_flight)
 
 
 def unknown(model: str, version: str = "") -> UnknownModel:

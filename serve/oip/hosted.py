@@ -3,11 +3,12 @@
 import asyncio
 import logging
 import os
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from interest.batch import Tensors
 from interest.errors import AttuneError, InvalidConfig
@@ -17,6 +18,9 @@ from serve.oip.message import Answer
 from serve.oip.model_config import ModelConfig
 from serve.oip.model_folders import ModelFolder, wanted_versions
 from serve.oip.user_models import Loads, Unloads, called, make_user_model, warmup_tensors
+from serve.oip.wanted import Kept, OwnKept, Wanted, wanted_of
+
+UNLOADED = "unloaded"
 
 T = TypeVar("T")
 
@@ -44,27 +48,6 @@ class HostState:
         return [one.version for one in self.versions if one.state == "READY"]
 
 
-class Override(Protocol):
-    """Keeps the config that holds in place of the file's, so that a replica that comes later has it too; "": none."""
-
-    def read(self) -> str: ...
-
-    def write(self, text: str) -> None: ...
-
-
-class OwnOverride:
-    """Of a host that has no other replica."""
-
-    def __init__(self) -> None:
-        self._text = ""
-
-    def read(self) -> str:
-        return self._text
-
-    def write(self, text: str) -> None:
-        self._text = text
-
-
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     """What `commit` will serve."""
@@ -81,22 +64,25 @@ class ModelHost:
     now beside what is served, `commit` serves it and unloads the rest, `discard` forgets it.
     """
 
-    def __init__(self, url: str, name: str, override: Override | None = None) -> None:
+    def __init__(self, url: str, name: str, kept: Kept | None = None) -> None:
         self._folder = ModelFolder(url, name)
         self._name = name
-        self._override = override or OwnOverride()
+        self._kept = kept or OwnKept()
         self._config = self._first_config()
         self._serving: dict[str, _Version] = {}
         self._prepared: _Prepared | None = None
         self._failed: dict[str, str] = {}
+        self._reason = UNLOADED  # why a version that did not fail is not served
         self._swapping = asyncio.Lock()
+        self._under_way = 0
+        self._used_at = time.monotonic()  # when the last request ended
         self._pool = ThreadPoolExecutor(1, thread_name_prefix=name)
         self._loading = ThreadPoolExecutor(1, thread_name_prefix=f"load-{name}", initializer=_step_back)
 
     def _first_config(self) -> ModelConfig:
         """That of the override, as long as it still fits the file. Raises `InvalidConfig` for a file that is none."""
         try:
-            return self._folder.config(self._override.read())
+            return self._folder.config(wanted_of(self._kept).override)
         except InvalidConfig as error:
             config = self._folder.config("")
             log.warning("%s: %s", self._name, error.message)
@@ -107,19 +93,31 @@ class ModelHost:
         states = [
             VersionState(version, "READY")
             if version in self._serving
-            else VersionState(version, "UNAVAILABLE", self._failed.get(version, "unloaded"))
+            else VersionState(version, "UNAVAILABLE", self._failed.get(version, self._reason))
             for version in sorted(known, key=int)
         ]
         return HostState(self._config, tuple(states))
 
     async def start(self) -> None:
-        """Serve what there is; a model that does not load is unavailable, and its state says why."""
+        """Serve what is wanted; a model that does not load is unavailable, and its state says why."""
+        done = None
+        while (wanted := await self._aside(wanted_of, self._kept)) != done:  # it may change meanwhile
+            await self._begin(wanted)
+            done = wanted
+
+    async def _begin(self, wanted: Wanted) -> None:
+        if not wanted.loaded:
+            async with self._swapping:
+                await self._serve_nothing()
+            return
         try:
-            await self.prepare(await self._aside(self._override.read))
+            await self.prepare(wanted.override)
         except InvalidConfig as error:
             log.warning("%s is not served: %s", self._name, error.message)
+            self._reason = error.message
         else:
-            await self.commit()
+            async with self._swapping:
+                await self._swap()
 
     async def prepare(self, override: str = "") -> None:
         """Load and warm what is not served already. Raises `InvalidConfig` when one does not load; nothing changes.
@@ -129,6 +127,10 @@ class ModelHost:
         async with self._swapping:
             await self._discard()
             config = await self._aside(self._folder.config, override)
+            if config.is_ensemble:
+                raise InvalidConfig(
+                    f"failed to load '{self._name}': a model that is served does not become an ensemble"
+                )
             found = await self._aside(self._folder.versions)
             self._failed = {version: reason for version, reason in self._failed.items() if version in found}
             wanted = wanted_versions(config, found)
@@ -142,14 +144,10 @@ class ModelHost:
 
     async def commit(self) -> None:
         """Serve what was prepared, by one assignment; requests to what was served before are answered first."""
-        async with self._swapping:
-            if self._prepared is None:
-                return
-            await self._aside(self._override.write, self._prepared.override)
-            before, prepared = self._serving, self._prepared
-            self._config, self._serving = prepared.config, prepared.versions
-            self._prepared = None
-            await self._retire(before, self._serving)
+        async with self._swapping:  # what another load prepares meanwhile is neither kept nor served
+            if self._prepared is not None:
+                await self._keep(Wanted(override=self._prepared.override))
+                await self._swap()
 
     async def discard(self) -> None:
         """Forget what was prepared."""
@@ -157,10 +155,11 @@ class ModelHost:
             await self._discard()
 
     async def unload(self) -> None:
-        """Serve nothing any more; requests under way are answered."""
+        """Serve nothing any more, nor after a new start; requests under way are answered."""
         async with self._swapping:
-            before, self._serving = self._serving, {}
-            await self._retire(before, {})
+            before = await self._aside(wanted_of, self._kept)
+            await self._keep(before.model_copy(update={"loaded": False}))
+            await self._serve_nothing()
 
     async def infer(self, version: str, tensors: Tensors) -> Answer:
         """`version` "": the newest. Raises `UnknownModel` when it is not served, `ModelFailed` when it raises."""
@@ -168,13 +167,38 @@ class ModelHost:
         if chosen not in self._serving:
             named = f" version {version}" if version else ""
             raise UnknownModel(f"Request for unknown model: '{self._name}'{named} is not found")
-        return Answer(chosen, await self._serving[chosen].infer(tensors, self._pool))
+        self._under_way += 1
+        try:
+            return Answer(chosen, await self._serving[chosen].infer(tensors, self._pool))
+        finally:
+            self._under_way -= 1
+            self._used_at = time.monotonic()
+
+    async def idle_s(self) -> float:
+        """Seconds since the last request ended; 0 while one is under way."""
+        return 0.0 if self._under_way else time.monotonic() - self._used_at
 
     async def close(self) -> None:
-        await self.discard()
-        await self.unload()
+        async with self._swapping:
+            await self._discard()
+            await self._serve_nothing()
         for pool in (self._pool, self._loading):
             pool.shutdown(wait=True)
+
+    async def _keep(self, wanted: Wanted) -> None:
+        await self._aside(self._kept.write, wanted.model_dump_json())
+
+    async def _swap(self) -> None:
+        if self._prepared is None:
+            return
+        before, prepared = self._serving, self._prepared
+        self._config, self._serving = prepared.config, prepared.versions
+        self._prepared, self._reason = None, UNLOADED
+        await self._retire(before, self._serving)
+
+    async def _serve_nothing(self) -> None:
+        before, self._serving, self._reason = self._serving, {}, UNLOADED
+        await self._retire(before, {})
 
     async def _loaded(self, config: ModelConfig, version: str, mark: str) -> "_Version":
         folder = await self._aside(self._folder.fetch, version)

@@ -19,12 +19,11 @@ from serve.oip.user_models import servable
 
 BUILT_IN = ("encoder", "interest", "retriever", "reranker", "generator", "recommend")
 NOT_LOADED = "not loaded: its folder came after the start; load it"
-NEEDS_START = "not loaded: an ensemble is taken up when the server starts"
 _VERSION = re.compile(r"[1-9][0-9]*")
 
 
 def new_model(url: str, name: str, override: str) -> ModelConfig:
-    """The config of a model in the repository, to be deployed. Raises `UnknownModel` where there is none of the name.
+    """The config of a model or an ensemble in the repository. Raises `UnknownModel` where there is none of the name.
 
     Raises `InvalidConfig` for a config that does not fit. `override`: a config as JSON in place of the file's.
     """
@@ -34,9 +33,8 @@ def new_model(url: str, name: str, override: str) -> ModelConfig:
         raise UnknownModel(f"failed to load '{name}': the model repository has no folder of this name")
     folder = ModelFolder(url, name)
     config = folder.config(override)
-    if config.is_ensemble:
-        raise InvalidConfig(f"failed to load '{name}': an ensemble is taken up when the server starts")
-    wanted_versions(config, folder.versions())
+    if not config.is_ensemble:
+        wanted_versions(config, folder.versions())
     return config
 
 
@@ -58,12 +56,19 @@ def unserved_models(url: str, served: Collection[str]) -> list[tuple[str, list[s
         if name in served or not has_config(files, folder.path):
             continue
         try:
-            config = folder.config()
+            folder.config()
         except InvalidConfig as error:
             found.append((name, folder.versions(), error.message))
         else:
-            found.append((name, folder.versions(), NEEDS_START if config.is_ensemble else NOT_LOADED))
+            found.append((name, folder.versions(), NOT_LOADED))
     return found
+
+
+def folder_names(url: str) -> set[str]:
+    """Of all folders of the repository, with a config file or without."""
+    files, root = url_to_fs(url)
+    files.invalidate_cache()
+    return set(_names(files, root))
 
 
 def _names(files: AbstractFileSystem, root: str) -> list[str]:

@@ -47,6 +47,7 @@ class InferenceServer:
         self.version = version
         self._entries = dict(entries)
         self._added = added
+        added.join(self)
 
     def add(self, name: str, entry: Entry) -> None:
         """One more model, before the start: ensembles need the server that they are part of."""
@@ -138,13 +139,15 @@ class InferenceServer:
 
     async def infer(self, request: InferRequest) -> InferResponse:
         """One answer. Raises `InvalidInput` for what does not fit, `QueueFull`, and what the model raises."""
-        entry, batcher = await self._served(request.model, request.version)
-        rows = checked_rows(request, entry.config)
-        refuse_sequences(request.parameters)
-        priority = integer_parameter(request.parameters, "priority")
-        timeout_us = integer_parameter(request.parameters, "timeout")
         try:
-            async with asyncio.timeout(None if entry.config.model_transaction_policy.decoupled else self._timeout_s):
+            async with asyncio.timeout(self._timeout_s) as limit:
+                entry, batcher = await self._served(request.model, request.version)
+                rows = checked_rows(request, entry.config)
+                refuse_sequences(request.parameters)
+                priority = integer_parameter(request.parameters, "priority")
+                timeout_us = integer_parameter(request.parameters, "timeout")
+                if entry.config.model_transaction_policy.decoupled:
+                    limit.reschedule(None)
                 answer = await batcher.submit(request.inputs, rows, priority, timeout_us)
         except TimeoutError as error:
             raise DeadlineExceeded(f"{request.model}: no answer within {self._timeout_s:.0f} s") from error
@@ -198,6 +201,7 @@ class InferenceServer:
             return entry, entry.batcher(version)
         except UnknownModel:
             await entry.refresh()
+        entry = await self._entry(model)  # it may have been withdrawn meanwhile
         return entry, entry.batcher(version)
 
     async def _entry(self, model: str) -> Entry:

@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import ray.serve
+from rich.console import Console
 
 from serve.app import APPLICATION
-from tests.serve.oip.folders import write_config, write_scaler, write_version
+from serve.commands.models import change_model
+from tests.serve.oip.folders import write_config, write_scaler, write_twice, write_version
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of gevent and of generated code
@@ -199,7 +201,7 @@ def scaled(client: Any, module: Any, version: str = "", model: str = "scaler", n
     answer = client.infer(model, [one], model_version=version)
     about = answer.get_response()
     found = about["model_version"] if isinstance(about, dict) else about.model_version
-    return found, float(answer.as_numpy("c" if model == "twice" else "y")[0, 0])
+    return found, float(answer.as_numpy("c" if "twice" in model else "y")[0, 0])
 
 
 def test_a_folder_in_the_repository_is_a_model_of_two_replicas_and_its_versions_change_on_both(
@@ -302,6 +304,39 @@ def test_a_folder_that_comes_while_the_server_runs_is_loaded_served_and_unloaded
             stop.set()
     assert others.result() > 0
     assert (states(http, "late"), states(http, "bad")) == ({("READY", False)}, {("UNAVAILABLE", True)})
+    told = {one["reason"] for _ in range(6) for one in http.get_model_repository_index() if one["name"] == "bad"}
+    assert told == {"failed to load 'bad': version 1: RuntimeError: no weights"}
+
+
+def test_an_ensemble_that_comes_while_the_server_runs_is_served_changed_and_unloaded_by_every_ingress_replica(
+    cluster: Any, http: Any, remote: Any
+) -> None:
+    models, clients = cluster.home.folder / "models", ((http, triton_http), (remote, triton_grpc))
+    factor = scaled(http, triton_http)[1]
+
+    def answers() -> set[float]:
+        return {scaled(*one, model="new_twice", name="a")[1] for one in clients * 6}
+
+    write_twice(models, name="new_twice", model="nope")
+    with pytest.raises(InferenceServerException, match="'nope' is not found"):
+        http.load_model("new_twice")
+    write_twice(models, name="new_twice")
+    change_model(Console(quiet=True), cluster.url, "load", "new_twice")
+    assert answers() == {factor**2}
+    for broken, message in (("new_twice", "nor of itself"), ("nope", "'nope' is not found")):
+        write_twice(models, name="new_twice", model=broken)
+        with pytest.raises(InferenceServerException, match=message):
+            remote.load_model("new_twice")
+    assert answers() == {factor**2}
+    once = {"model_name": "scaler", "input_map": {"x": "a"}, "output_map": {"y": "c"}}
+    write_twice(models, name="new_twice", ensemble_scheduling={"step": [once]})
+    remote.load_model("new_twice")
+    assert answers() == {factor}
+    http.unload_model("new_twice")
+    for client in clients * 4:
+        with pytest.raises(InferenceServerException, match="'new_twice' is not found"):
+            scaled(*client, model="new_twice", name="a")
+    shutil.rmtree(models / "new_twice")
 
 
 def test_counts_of_all_replicas_move_exactly_by_what_was_sent(http: Any, remote: Any) -> None:

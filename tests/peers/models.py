@@ -11,7 +11,8 @@ from benchmarks.peers.triton_server import TritonModel
 from interest.batch import Tensors
 from serve.admission import Permits
 from serve.config import Limits
-from serve.oip.added_models import AddedModels, NoDeployments
+from serve.oip.added_models import AddedModels
+from serve.oip.deployed import NoDeployments
 from serve.oip.entries import FixedEntry
 from serve.oip.model_config import DynamicBatching, ModelConfig
 from serve.oip.server import InferenceServer

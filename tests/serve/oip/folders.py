@@ -48,14 +48,14 @@ def write_scaler(root: Path, factor: float = 2.0, name: str = "scaler", **change
     return root / name
 
 
-def write_twice(root: Path) -> Path:
-    """An ensemble of the scaler with itself."""
+def write_twice(root: Path, name: str = "twice", model: str = "scaler", **changes: object) -> Path:
+    """An ensemble of a scaler with itself."""
     tensors = {part: [{**CONFIG[part][0], "name": name}] for part, name in (("input", "a"), ("output", "c"))}
     steps = [
-        {"model_name": "scaler", "input_map": {"x": "b"}, "output_map": {"y": "c"}},
-        {"model_name": "scaler", "input_map": {"x": "a"}, "output_map": {"y": "b"}},
+        {"model_name": model, "input_map": {"x": "b"}, "output_map": {"y": "c"}},
+        {"model_name": model, "input_map": {"x": "a"}, "output_map": {"y": "b"}},
     ]
-    (root / "twice" / "1").mkdir(parents=True)
+    (root / name / "1").mkdir(parents=True, exist_ok=True)
     config = {"platform": "ensemble", "max_batch_size": 4, **tensors, "ensemble_scheduling": {"step": steps}}
-    (root / "twice" / "config.yaml").write_text(yaml.safe_dump(config))
-    return root / "twice"
+    (root / name / "config.yaml").write_text(yaml.safe_dump({**config, **changes}))
+    return root / name

@@ -12,8 +12,9 @@ from onnx import TensorProto, helper
 
 from interest.errors import InvalidConfig
 from serve.oip.errors import ModelFailed, UnknownModel
-from serve.oip.hosted import ModelHost, OwnOverride
+from serve.oip.hosted import ModelHost
 from serve.oip.model_folders import read_user_models
+from serve.oip.wanted import OwnKept, Wanted, wanted_of
 from tests.serve.oip.folders import ONES, SCALER, write_config, write_scaler, write_version
 
 
@@ -232,7 +233,7 @@ def test_a_name_of_the_servers_own_is_refused(folder: Path) -> None:
 
 
 async def test_a_replica_that_comes_later_has_the_config_that_holds_in_place_of_the_files(folder: Path) -> None:
-    kept = OwnOverride()
+    kept = OwnKept()
     host = ModelHost(str(folder.parent), "scaler", kept)
     await host.start()
     tens = json.dumps({"parameters": {"unit": {"string_value": "10"}}})
@@ -243,6 +244,73 @@ async def test_a_replica_that_comes_later_has_the_config_that_holds_in_place_of_
     await reborn.start()
     assert await answer(host) == await answer(reborn) == 20
     await load(host)
-    assert (await answer(host), kept.read()) == (2, "")
+    assert (await answer(host), wanted_of(kept)) == (2, Wanted())
     await host.close()
     await reborn.close()
+
+
+async def test_a_commit_while_another_load_prepares_keeps_nothing_of_what_is_refused_then(folder: Path) -> None:
+    waits = (
+        "while parameters and not (folder.parent / 'go').exists():\n            time.sleep(0.01)\n        self.factor ="
+    )
+    write_version(folder, "1", 2, "import time\n" + SCALER.replace("self.factor =", waits))
+    kept = OwnKept()
+    host = ModelHost(str(folder.parent), "scaler", kept)
+    await host.start()
+    await host.prepare()
+    bad = json.dumps({"parameters": {"unit": {"string_value": "ten"}}})
+    preparing = asyncio.create_task(host.prepare(bad))
+    while host._prepared is None or host._prepared.override != bad:
+        await asyncio.sleep(0)
+    committing = asyncio.create_task(host.commit())
+    await asyncio.sleep(0)
+    (folder / "go").touch()
+    with pytest.raises(InvalidConfig, match="'ten'"):
+        await preparing
+    await committing
+    reborn = ModelHost(str(folder.parent), "scaler", kept)
+    await reborn.start()
+    assert (wanted_of(kept), await answer(host), await answer(reborn)) == (Wanted(), 2, 2)
+    await host.close()
+    await reborn.close()
+
+
+async def test_a_replica_that_comes_after_an_unload_serves_nothing_until_the_next_load(folder: Path) -> None:
+    kept = OwnKept()
+    host = ModelHost(str(folder.parent), "scaler", kept)
+    await host.start()
+    await host.unload()
+    await host.close()
+    reborn = ModelHost(str(folder.parent), "scaler", kept)
+    await reborn.start()
+    with pytest.raises(UnknownModel):
+        await answer(reborn)
+    assert [(one.state, one.reason) for one in (await reborn.state()).versions] == [("UNAVAILABLE", "unloaded")]
+    await load(reborn)
+    await reborn.close()
+    last = ModelHost(str(folder.parent), "scaler", kept)
+    await last.start()
+    assert await answer(last) == 2, "the end of a replica is no unload"
+    await last.close()
+
+
+async def test_what_is_asked_while_a_replica_starts_holds_for_it(folder: Path) -> None:
+    class Changing(OwnKept):
+        reads = 0
+
+        def read(self) -> str:
+            self.reads += 1
+            return Wanted(loaded=self.reads < 3).model_dump_json()  # of the config, of the start, of its end
+
+    host = ModelHost(str(folder.parent), "scaler", Changing())
+    await host.start()
+    assert await ready(host) == []
+    await host.close()
+
+
+async def test_the_state_of_one_that_does_not_start_says_why(folder: Path) -> None:
+    write_config(folder, version_policy={"specific": {"versions": [7]}})
+    host = await started(folder)
+    ((version, reason),) = [(one.version, one.reason) for one in (await host.state()).versions]
+    assert (version, reason) == ("1", "failed to load 'scaler': its version_policy leaves none of ['1']")
+    await host.close()
