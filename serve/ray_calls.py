@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import os
+import time
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
@@ -10,13 +12,17 @@ from typing import Any
 from ray.exceptions import RayActorError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 from ray.serve.handle import DeploymentHandle, DeploymentResponse
+from ray.util import get_node_ip_address
 
 from interest.batch import Tensors
 from interest.errors import AttuneError, NotReady, Overloaded
-from serve.model import Streaming
+from serve.direct_stream import Listener, Unreachable
+from serve.model import Parts
 from serve.oip.hosted import HostState
 from serve.oip.message import Answer
 from serve.ranker import Stage
+
+UNREACHABLE_S = 60.0  # so long no replica is asked again to connect
 
 log = logging.getLogger("attune.deployments")
 
@@ -99,40 +105,78 @@ class HostHandle:
                     raise result
 
 
-def streaming_of(name: str, handle: DeploymentHandle) -> Streaming:
-    """The same for its streamed answers. A call whose replica died before it said anything is made once more."""
-    handle = handle.options(stream=True)
+class StreamedCalls:
+    """The same for its streamed answers. A call whose replica died before it said anything is made once more.
 
-    async def call(tensors: Tensors) -> AsyncGenerator[Tensors, None]:
+    The parts come to the listener. Without one, and for a while after a replica could not reach it, they come as a
+    stream of Ray Serve's own.
+    """
+
+    def __init__(self, name: str, handle: DeploymentHandle, listener: Listener | None) -> None:
+        self._name = name
+        self._handle = handle
+        self._by_ray = handle.options(stream=True)
+        self._listener = listener
+        self._direct_from = 0.0  # perf_counter seconds
+
+    async def __call__(self, tensors: Tensors) -> AsyncGenerator[Parts, None]:
         for last_try in (False, True):
             begun = False
             try:
-                async with aclosing(_parts_of(name, handle, tensors)) as parts:
-                    async for part in parts:
+                async with aclosing(self._answer(tensors)) as growing:
+                    async for parts in growing:
                         begun = True
-                        yield part
+                        yield parts
                 return
             except RayActorError as error:
                 if begun or last_try:
-                    raise NotReady(f"{name}: its replica died") from error
-                log.warning("a %s replica died before it answered; calling another", name)
+                    raise NotReady(f"{self._name}: its replica died") from error
+                log.warning("a %s replica died before it answered; calling another", self._name)
 
-    return call
+    async def _answer(self, tensors: Tensors) -> AsyncGenerator[Parts, None]:
+        if self._listener is not None and time.perf_counter() >= self._direct_from:
+            try:
+                async with aclosing(self._sent_to(self._listener, tensors)) as growing:
+                    async for parts in growing:
+                        yield parts
+                return
+            except Unreachable as error:
+                log.warning("a %s replica does not reach this one: %s", self._name, error)
+                self._direct_from = time.perf_counter() + UNREACHABLE_S
+        async with aclosing(self._streamed(tensors)) as growing:
+            async for parts in growing:
+                yield parts
+
+    async def _sent_to(self, listener: Listener, tensors: Tensors) -> AsyncGenerator[Parts, None]:
+        with _own_errors(self._name), listener.stream() as stream:
+            call = _answer_of(self._handle.stream_to.remote(tensors, stream.destination))
+            async with aclosing(stream.of(call)) as growing:
+                async for parts in growing:
+                    yield parts
+
+    async def _streamed(self, tensors: Tensors) -> AsyncGenerator[Parts, None]:
+        with _own_errors(self._name):
+            response = self._by_ray.stream.remote(tensors)
+            try:
+                async for parts in response:
+                    yield parts
+            finally:
+                response.cancel()  # of a call that has ended it does nothing
 
 
-async def _parts_of(name: str, handle: DeploymentHandle, tensors: Tensors) -> AsyncGenerator[Tensors, None]:
-    with _own_errors(name):
-        response = handle.stream.remote(tensors)
-        try:
-            async for part in response:
-                yield part
-        finally:
-            response.cancel()  # of a call that has ended it does nothing
+async def own_listener() -> Listener | None:
+    """One that every replica of the cluster may reach; None where Ray encrypts what goes over the network."""
+    if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):  # Ray's own words for it
+        return None
+    listener = Listener()
+    await listener.start(get_node_ip_address())
+    return listener
 
 
 async def _once(name: str, handle: DeploymentHandle, tensors: Tensors) -> Tensors:
     with _own_errors(name):
-        return await _answer_of(handle.infer.remote(tensors))
+        answer: Tensors = await _answer_of(handle.infer.remote(tensors))
+        return answer
 
 
 @contextmanager
@@ -153,10 +197,9 @@ def _own_errors(name: str) -> Iterator[None]:
         raise AttuneError(f"{name}: {type(error).__name__}") from error
 
 
-async def _answer_of(response: DeploymentResponse) -> Tensors:
+async def _answer_of(response: DeploymentResponse) -> Any:
     try:
-        answer: Tensors = await response
-        return answer
+        return await response
     except asyncio.CancelledError:
         response.cancel()  # Ray does not, and the replica would work on for nobody
         raise

@@ -21,6 +21,7 @@ from serve.generation.generator import GeneratedText, Generator
 from serve.generation.prompt import GenerationTask
 from serve.generation.raw import RawCompletions, RawRequest
 from serve.metrics import ENGINE_PREFIX_TOKENS, GENERATING
+from serve.model import Parts
 
 REPORT_INTERVAL_S = 0.25
 FOLLOW_ADAPTERS_S = 1.0  # how often the repository is asked for new versions
@@ -76,8 +77,8 @@ class GeneratorStage:
                 texts = await self._generator.write(tasks, most, _deadline_s(tensors), _salt(tensors))
         return {"text": packed(texts)}
 
-    async def stream(self, tensors: Tensors) -> AsyncGenerator[Tensors, None]:
-        """{"row": int64 [n], "part": JSON [n]}: what is new (`TextPart`, `Piece`) of which rows of the request."""
+    async def stream(self, tensors: Tensors) -> AsyncGenerator[Parts, None]:
+        """`TextPart`s of tasks, `Piece`s of raw completions, as JSON."""
         if "completion" in tensors:
             asked = [msgspec.json.decode(body, type=RawRequest) for body in tensors["completion"]]
             growing: AsyncGenerator[Sequence[tuple[int, object]], None] = self._require_raw().stream(
@@ -91,8 +92,7 @@ class GeneratorStage:
         with _counted(len(tensors["remaining_ms"])):
             async with aclosing(growing):
                 async for parts in growing:
-                    rows = np.array([row for row, _ in parts], dtype=np.int64)
-                    yield {"row": rows, "part": packed([part for _, part in parts])}
+                    yield [(row, msgspec.json.encode(part)) for row, part in parts]
 
     async def check_health(self) -> None:
         """Raises `EngineDead`, so that Ray replaces this replica at once."""
