@@ -10,11 +10,10 @@ _Arrival = tuple[int, T] | asyncio.Future[None] | None  # a value, a source that
 
 
 async def merged(
-    sources: Sequence[AsyncGenerator[T, None]], deadline_s: float, interval_s: float = 0.0
+    sources: Sequence[AsyncGenerator[T, None]], deadline_s: float
 ) -> AsyncGenerator[list[tuple[int, T]], None]:
     """(number of the source, value) for every value, those that wait together in one list, each source in its order.
 
-    The first list comes at once, every other one `interval_s` after the one before it, or when all sources have ended.
     Ends with the last source, or after `deadline_s` seconds. The first error of a source is raised after the values
     before it. However it ends, also by being closed, every source has ended by then.
     """
@@ -42,8 +41,6 @@ async def merged(
                 yield values
             for future in ended:
                 future.result()  # raises what its source raised
-            if values and left and interval_s > 0:
-                await asyncio.wait(running, timeout=interval_s)
     finally:
         timer.cancel()
         for future in running:

@@ -41,7 +41,8 @@ class GeneratorStage:
     def __init__(self, config: ServerConfig) -> None:
         self._config = config
         wanted = config.generation.adapters
-        self._engine = GenerationEngine(with_adapters(config.generation.engine, wanted))
+        interval_s = config.generation.stream_interval_ms / 1000
+        self._engine = GenerationEngine(with_adapters(config.generation.engine, wanted), interval_s)
         self._adapters = Adapters(wanted, ModelRepository(Path(config.repository)), config.generation.engine.model)
         self._generator: Generator | None = None
         self._raw: RawCompletions | None = None
@@ -53,15 +54,13 @@ class GeneratorStage:
             known = frozenset() if self._engine.own_layout else await asyncio.to_thread(self._read_facets)
             await self._adapters.load(self._engine)
             settings = self._config.generation
-            interval_s = settings.stream_interval_ms / 1000
             self._generator = Generator(
                 self._engine,
                 known_facets=known,
                 constrain_title=settings.constrain_title,
-                interval_s=interval_s,
                 adapter_of=self._adapters.of_task,
             )
-            self._raw = RawCompletions(self._engine, self._adapters.named, interval_s)
+            self._raw = RawCompletions(self._engine, self._adapters.named)
             loop = asyncio.get_running_loop()
             self._tasks = [loop.create_task(one) for one in (self._report(), self._follow_adapters())]
 
