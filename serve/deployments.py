@@ -10,15 +10,17 @@ from ray.serve.handle import DeploymentHandle
 
 from interest.batch import Tensors
 from serve.config import STAGES, ServerConfig
-from serve.direct_stream import Destination, Senders, Sent
 from serve.model import Parts, StreamingModel
 from serve.oip.hosted import HostState, ModelHost
 from serve.oip.message import Answer
 from serve.oip.model_config import ModelConfig
-from serve.ray_calls import HostHandle, StreamedCalls, by_value, own_listener, stage_of
+from serve.ray_calls import HostHandle, by_value, stage_of
 from serve.ray_grpc import GrpcCalls
+from serve.ray_streams import StreamedCalls, own_listener
 from serve.ray_texts import ClusterTexts
 from serve.stages.factory import make_model
+from serve.streams.senders import Senders
+from serve.streams.wire import Destination, Sent
 
 if TYPE_CHECKING:
     from serve.routes.app import ASGIApp
@@ -61,9 +63,12 @@ class StageReplica:
             async for parts in growing:
                 yield parts
 
-    async def stream_to(self, tensors: Tensors, destination: Destination) -> Sent:
-        """The same, sent there. Raises `Unreachable` before anything is done."""
-        return await self._senders.send(self._growing(tensors), destination)
+    async def stream_to(self, tensors: Tensors, destination: Destination) -> AsyncGenerator[Sent, None]:
+        """The same, sent there: one message when all is. Raises `Unreachable` before anything is done.
+
+        A stream because only of a stream does Ray's router hear at once, not at its end, how busy the replica is.
+        """
+        yield await self._senders.send(self._growing(tensors), destination)
 
     async def check_health(self) -> None:
         await self._model.check_health()
