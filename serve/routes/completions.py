@@ -40,6 +40,7 @@ class CompletionsShortcut:
         if not _is_plain(scope):
             await self._app(scope, receive, send)
             return
+        scope["route"] = Route(scope["path"])
         request = Request(scope, receive)
         try:
             raw = await request.body()
@@ -55,7 +56,6 @@ class CompletionsShortcut:
         except (ValueError, RecursionError):  # pydantic's is the first too
             await self._app(scope, _again(raw, receive), send)
             return
-        scope["route"] = Route(scope["path"])
         response = await self._answer(request, body, kind)
         await response(scope, receive, send)
 

@@ -13,7 +13,6 @@ import pytest
 from interest.errors import AttuneError, EngineDead
 from serve.config import GenerationConfig
 from serve.generation.completion import Sampling
-from serve.metrics import request_counters
 from serve.routes.sse import EventStream
 from tests.serve.routes.calls import Leaver, error_of
 
@@ -216,35 +215,12 @@ async def test_a_dead_engine_a_missing_permit_and_a_late_answer_have_their_statu
     await ended(server)
 
 
-async def test_bodies_that_are_no_completion_are_refused_as_on_every_route(server: Any) -> None:
-    headers = {"Content-Type": "application/json"}
-    for content in (b"{", b"\xff", b"", b"[" * 100_000):
-        answer = await server.client.post(TEXT, content=content, headers=headers)
-        assert answer.status_code in (400, 422), content[:9]
-        assert error_of(answer)["type"] == "invalid_request_error"
-
-    async def endless() -> Any:
-        while True:
-            yield b" " * 2**20
-
-    answer = await server.client.post(CHAT, content=endless(), headers=headers)
-    assert (answer.status_code, error_of(answer)["code"]) == (413, "too_large")
-
-
 async def test_an_error_that_nobody_foresaw_is_told_without_its_text(server: Any) -> None:
     server.broken["generator"] = ZeroDivisionError("secret")
     for stream in (False, True):
         answer = await server.client.post(TEXT, json={**ASK, "stream": stream})
         assert (answer.status_code, error_of(answer)["code"]) == (500, "internal_error")
         assert "secret" not in answer.text
-
-
-async def test_completions_count_as_requests_to_their_route(server: Any) -> None:
-    counted, _ = request_counters(TEXT, 200)
-    before = counted._value.get()
-    await server.client.post(TEXT, json=ASK)
-    await server.client.post(TEXT, json=ASK, headers={"X-Request-Timeout-Ms": "5000"})
-    assert counted._value.get() == before + 2
 
 
 async def ended(server: Any) -> None:
