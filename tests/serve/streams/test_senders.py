@@ -10,8 +10,7 @@ import pytest
 
 from interest.errors import AttuneError
 from serve.model import Parts
-from serve.streams import senders as module
-from serve.streams import wire
+from serve.streams import connection, wire
 from serve.streams.listener import Listener
 from serve.streams.senders import Senders
 from serve.streams.wire import ADMITTED, Destination, PartsLost, Sent, Unreachable
@@ -139,7 +138,7 @@ async def test_parts_that_cannot_be_encoded_harm_their_own_stream_alone(listener
 async def test_parts_too_large_for_a_frame_end_their_own_stream_alone(
     listener: Listener, senders: Senders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for owner in (wire, module):
+    for owner in (wire, connection):
         monkeypatch.setattr(owner, "MAX_ENTRY_BYTES", 20)
     monkeypatch.setattr(wire, "MAX_FRAME_BYTES", 25)
 
