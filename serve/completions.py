@@ -69,8 +69,8 @@ class Completions:
         try:
             with stage_timer("generator"):
                 async with aclosing(in_time(self.streaming(_tensors(requests, deadline)), deadline)) as messages:
-                    async for message in messages:
-                        for row, body in zip(message["row"].tolist(), message["part"], strict=True):
+                    async for parts in messages:
+                        for row, body in parts:
                             last[row] = msgspec.json.decode(body, type=Piece)
                             yield row, last[row]
         except TimeoutError as error:

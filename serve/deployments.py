@@ -10,13 +10,16 @@ from ray.serve.handle import DeploymentHandle
 
 from interest.batch import Tensors
 from serve.config import STAGES, ServerConfig
-from serve.model import StreamingModel
+from serve.model import Parts, StreamingModel
 from serve.oip.hosted import HostState, ModelHost
 from serve.oip.message import Answer
 from serve.oip.model_config import ModelConfig
-from serve.ray_calls import HostHandle, by_value, stage_of, streaming_of
+from serve.ray_calls import HostHandle, by_value, stage_of
 from serve.ray_grpc import GrpcCalls
+from serve.ray_streams import StreamedCalls, own_listener
 from serve.stages.factory import make_model
+from serve.streams.senders import Senders
+from serve.streams.wire import Destination, Sent
 
 if TYPE_CHECKING:
     from serve.routes.app import ASGIApp
@@ -46,6 +49,7 @@ class StageReplica:
 
     async def __init__(self, stage: str, config: ServerConfig) -> None:  # type: ignore[misc]  # Ray awaits it
         collect_seldom()
+        self._senders = Senders()
         self._model = make_model(stage, config)
         await self._model.load()
         keep_loaded()
@@ -53,17 +57,28 @@ class StageReplica:
     async def infer(self, tensors: Tensors) -> Tensors:
         return await self._model.infer(tensors)
 
-    async def stream(self, tensors: Tensors) -> AsyncGenerator[Tensors, None]:
-        assert isinstance(self._model, StreamingModel), f"{self._model.name} does not stream"
-        async with aclosing(self._model.stream(tensors)) as parts:
-            async for part in parts:
-                yield part
+    async def stream(self, tensors: Tensors) -> AsyncGenerator[Parts, None]:
+        async with aclosing(self._growing(tensors)) as growing:
+            async for parts in growing:
+                yield parts
+
+    async def stream_to(self, tensors: Tensors, destination: Destination) -> AsyncGenerator[Sent, None]:
+        """The same, sent there: one message when all is. Raises `Unreachable` before anything is done.
+
+        A stream because only of a stream does Ray's router hear at once, not at its end, how busy the replica is.
+        """
+        yield await self._senders.send(self._growing(tensors), destination)
 
     async def check_health(self) -> None:
         await self._model.check_health()
 
     async def __del__(self) -> None:
+        self._senders.close()
         await self._model.unload()
+
+    def _growing(self, tensors: Tensors) -> AsyncGenerator[Parts, None]:
+        assert isinstance(self._model, StreamingModel), f"{self._model.name} does not stream"
+        return self._model.stream(tensors)
 
 
 class ModelReplica:
@@ -120,7 +135,8 @@ class IngressReplica(GrpcCalls):
         hosts = {name.removeprefix(MODEL_PREFIX): HostHandle(name, handle) for name, handle in others.items()}
         me = ray.serve.get_replica_context().replica_id.to_full_id_str()
         own = OwnModels(configs, hosts, ClusterModels(config, me))
-        streaming = streaming_of("generator", handles["generator"])
+        self._listener = await own_listener()
+        streaming = StreamedCalls("generator", handles["generator"], self._listener)
         self._ingress = Ingress(config, stages, streaming, own)
         await self._ingress.start()
         keep_loaded()
@@ -134,6 +150,8 @@ class IngressReplica(GrpcCalls):
 
     async def __del__(self) -> None:
         await self._ingress.close()
+        if self._listener is not None:
+            self._listener.close()
 
 
 INGRESS = ray.serve.ingress()(IngressReplica)

@@ -8,7 +8,8 @@ from typing import Protocol, runtime_checkable
 from interest.batch import Tensors
 from interest.errors import WrongRelease
 
-Streaming = Callable[[Tensors], AsyncGenerator[Tensors, None]]  # a stage that answers bit by bit, as its callers see it
+Parts = list[tuple[int, bytes]]  # (row of the request, JSON of what is new of its answer)
+Streaming = Callable[[Tensors], AsyncGenerator[Parts, None]]  # a stage that answers bit by bit, as its callers see it
 
 
 class Model(Protocol):
@@ -37,7 +38,7 @@ class Model(Protocol):
 class StreamingModel(Protocol):
     """A model that can also answer bit by bit."""
 
-    def stream(self, tensors: Tensors) -> AsyncGenerator[Tensors, None]:
+    def stream(self, tensors: Tensors) -> AsyncGenerator[Parts, None]:
         """What is new, again and again. Closing the iterator stops the work; the errors are those of `infer`."""
         ...
 

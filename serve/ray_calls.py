@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import math
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,6 @@ from ray.serve.handle import DeploymentHandle, DeploymentResponse
 
 from interest.batch import Tensors
 from interest.errors import AttuneError, NotReady, Overloaded
-from serve.model import Streaming
 from serve.oip.hosted import HostState
 from serve.oip.message import Answer
 from serve.ranker import Stage
@@ -93,13 +92,13 @@ class HostHandle:
         return min(found, default=math.inf)
 
     async def _asked(self, method: str, *arguments: Any) -> Any:
-        with _own_errors(self.name):
+        with own_errors(self.name):
             return await _answer_of(getattr(self.handle, method).remote(*arguments))
 
     async def _everywhere(self, method: str, *arguments: Any) -> list[Any]:
         """Returns when all replicas have ended; raises the first error then, so that none is still at it."""
         try:
-            with _own_errors(self.name):
+            with own_errors(self.name):
                 found = await self.handle.broadcast(method, *arguments).results_async(return_exceptions=True)
                 for result in found:
                     if isinstance(result, Exception):
@@ -109,44 +108,8 @@ class HostHandle:
         return list(found)
 
 
-def streaming_of(name: str, handle: DeploymentHandle) -> Streaming:
-    """The same for its streamed answers. A call whose replica died before it said anything is made once more."""
-    handle = handle.options(stream=True)
-
-    async def call(tensors: Tensors) -> AsyncGenerator[Tensors, None]:
-        for last_try in (False, True):
-            begun = False
-            try:
-                async with aclosing(_parts_of(name, handle, tensors)) as parts:
-                    async for part in parts:
-                        begun = True
-                        yield part
-                return
-            except RayActorError as error:
-                if begun or last_try:
-                    raise NotReady(f"{name}: its replica died") from error
-                log.warning("a %s replica died before it answered; calling another", name)
-
-    return call
-
-
-async def _parts_of(name: str, handle: DeploymentHandle, tensors: Tensors) -> AsyncGenerator[Tensors, None]:
-    with _own_errors(name):
-        response = handle.stream.remote(tensors)
-        try:
-            async for part in response:
-                yield part
-        finally:
-            response.cancel()  # of a call that has ended it does nothing
-
-
-async def _once(name: str, handle: DeploymentHandle, tensors: Tensors) -> Tensors:
-    with _own_errors(name):
-        return await _answer_of(handle.infer.remote(tensors))
-
-
 @contextmanager
-def _own_errors(name: str) -> Iterator[None]:
+def own_errors(name: str) -> Iterator[None]:
     """Raises our own errors, and `RayActorError` for a replica that died; nothing else leaves but a cancellation."""
     try:
         yield
@@ -163,10 +126,15 @@ def _own_errors(name: str) -> Iterator[None]:
         raise AttuneError(f"{name}: {type(error).__name__}") from error
 
 
-async def _answer_of(response: DeploymentResponse) -> Tensors:
-    try:
-        answer: Tensors = await response
+async def _once(name: str, handle: DeploymentHandle, tensors: Tensors) -> Tensors:
+    with own_errors(name):
+        answer: Tensors = await _answer_of(handle.infer.remote(tensors))
         return answer
+
+
+async def _answer_of(response: DeploymentResponse) -> Any:
+    try:
+        return await response
     except asyncio.CancelledError:
         response.cancel()  # Ray does not, and the replica would work on for nobody
         raise

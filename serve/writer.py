@@ -153,9 +153,9 @@ class ContentWriter:
         messages = self._streaming(self._tensors(tasks, generate, budget_s))
         try:
             with stage_timer("generator"):
-                async with aclosing(in_time(messages, deadline)) as parts:
-                    async for message in parts:
-                        for place, body in zip(message["row"].tolist(), message["part"], strict=True):
+                async with aclosing(in_time(messages, deadline)) as growing:
+                    async for parts in growing:
+                        for place, body in parts:
                             yield place, msgspec.json.decode(body, type=TextPart)
         except (TimeoutError, AttuneError):
             return

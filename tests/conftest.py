@@ -29,7 +29,7 @@ from serve.generation.prompt import GenerationTask
 from serve.generation.raw import RawCompletions
 from serve.generation.templates import template_text
 from serve.ingress import Ingress
-from serve.model import Model, StreamingModel
+from serve.model import Model, Parts, StreamingModel
 from serve.oip.assembly import OwnModels
 from serve.oip.hosted import ModelHost
 from serve.oip.model_folders import read_user_models
@@ -232,7 +232,7 @@ class LocalServer:
                 while any(_is_behind(follower, reader) for follower in followers):
                     await asyncio.sleep(0.02)
 
-    async def _streaming(self, tensors: Tensors) -> AsyncGenerator[Tensors, None]:
+    async def _streaming(self, tensors: Tensors) -> AsyncGenerator[Parts, None]:
         self.calls.append("generator")
         if "generator" in self.broken:
             raise self.broken["generator"]

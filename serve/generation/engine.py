@@ -1,7 +1,6 @@
 """vLLM behind one class: start, generate with cancellation, health, counters, stop."""
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import psutil
 from interest.errors import EngineDead, InvalidRelease, NotReady
 from serve.generation.completion import Adapter, Completion, EngineStats, Piece, Prompt, Sampling
 from serve.generation.gate import Gate
+from serve.generation.pacing import paced
 from serve.generation.prompt import PROMPT_VERSION, GenerationTask, build_chat, build_prompt, facts_of
 from serve.generation.release import DEMO_FOLDER, prompt_version
 from serve.generation.settings import EngineConfig
@@ -23,8 +23,10 @@ SHUTDOWN_S = 5.0
 class GenerationEngine:
     """Owns the engine's processes from `start` to `shutdown`; a watchdog ends them if this process is killed."""
 
-    def __init__(self, config: EngineConfig) -> None:
+    def __init__(self, config: EngineConfig, stream_interval_s: float = 0.0) -> None:
+        """What a streamed answer says in `stream_interval_s` is one piece, its first token apart."""
         self.config = config
+        self._stream_interval_s = stream_interval_s
         self._engine: Any = None
         self._watchdog: Watchdog | None = None
         self._recorder: Any = None
@@ -123,14 +125,12 @@ class GenerationEngine:
             answer = piece
         return answer
 
-    async def stream(
+    def stream(
         self, prompt: Prompt, request_id: str, sampling: Sampling, cache_salt: str = "", adapter: Adapter | None = None
     ) -> AsyncGenerator[Piece, None]:
         """The answer as it grows; together the pieces are the whole. Closing the iterator drops the request."""
         growing = pieces(self._running(), prompt, request_id, sampling, False, cache_salt, adapter)
-        async with aclosing(growing):
-            async for piece in growing:
-                yield piece
+        return paced(growing, self._stream_interval_s)
 
     async def check_health(self) -> None:
         """Raises `NotReady` before `start`, `EngineDead` once the engine's processes are gone."""

@@ -88,10 +88,7 @@ class Generator:
         known_facets: frozenset[str] = frozenset(),
         adapter_of: AdapterOf = lambda task, cache_salt: None,
         constrain_title: bool = False,
-        interval_s: float = 0.0,
     ) -> None:
-        """`interval_s`: of a streamed text, parts of so long travel together."""
-        self._interval_s = interval_s
         self.counts: Counter[str] = Counter()
         self._engine = engine
         self._observe = observe
@@ -139,7 +136,7 @@ class Generator:
         every request.
         """
         waiting = dict(enumerate(tasks))
-        growing = merged([self._parts(task, max_tokens, cache_salt) for task in tasks], deadline_s, self._interval_s)
+        growing = merged([self._parts(task, max_tokens, cache_salt) for task in tasks], deadline_s)
         async with aclosing(growing):
             async for parts in growing:
                 for place, part in parts:

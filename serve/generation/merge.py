@@ -10,13 +10,13 @@ _Arrival = tuple[int, T] | asyncio.Future[None] | None  # a value, a source that
 
 
 async def merged(
-    sources: Sequence[AsyncGenerator[T, None]], deadline_s: float, interval_s: float = 0.0
+    sources: Sequence[AsyncGenerator[T, None]], deadline_s: float
 ) -> AsyncGenerator[list[tuple[int, T]], None]:
     """(number of the source, value) for every value, those that wait together in one list, each source in its order.
 
-    The first list comes at once, every other one `interval_s` after the one before it, or when all sources have ended.
-    Ends with the last source, or after `deadline_s` seconds. The first error of a source is raised after the values
-    before it. However it ends, also by being closed, every source has ended by then.
+    Ends with the last source, or after `deadline_s` seconds with what the sources still give when they are cancelled.
+    The first error of a source is raised after the values before it. However it ends, also by being closed, every
+    source has ended by then.
     """
     arrivals: asyncio.Queue[_Arrival[T]] = asyncio.Queue()
     running: list[asyncio.Future[None]] = [
@@ -42,13 +42,13 @@ async def merged(
                 yield values
             for future in ended:
                 future.result()  # raises what its source raised
-            if values and left and interval_s > 0:
-                await asyncio.wait(running, timeout=interval_s)
+        if left:
+            await _cancelled(running)
+            if values := [arrival for arrival in _waiting(arrivals) if isinstance(arrival, tuple)]:
+                yield values
     finally:
         timer.cancel()
-        for future in running:
-            future.cancel()
-        await asyncio.gather(*running, return_exceptions=True)
+        await _cancelled(running)
 
 
 async def _drain(number: int, source: AsyncGenerator[T, None], arrivals: "asyncio.Queue[_Arrival[T]]") -> None:
@@ -57,9 +57,16 @@ async def _drain(number: int, source: AsyncGenerator[T, None], arrivals: "asynci
             arrivals.put_nowait((number, value))
 
 
+async def _cancelled(running: "list[asyncio.Future[None]]") -> None:
+    for future in running:
+        future.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+
+
 async def _at_hand(arrivals: "asyncio.Queue[_Arrival[T]]") -> "list[_Arrival[T]]":
     """At least one, and all that have come."""
-    found = [await arrivals.get()]
-    while not arrivals.empty():
-        found.append(arrivals.get_nowait())
-    return found
+    return [await arrivals.get(), *_waiting(arrivals)]
+
+
+def _waiting(arrivals: "asyncio.Queue[_Arrival[T]]") -> "list[_Arrival[T]]":
+    return [arrivals.get_nowait() for _ in range(arrivals.qsize())]

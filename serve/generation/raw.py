@@ -45,16 +45,12 @@ def no_adapter(name: str, cache_salt: str) -> Adapter:
 class RawCompletions:
     """Answers raw requests with an engine. Errors: `InvalidRequest` for what the engine refuses, `EngineDead`.
 
-    `named` finds an adapter for the caller with this cache salt; what it raises, an unknown name raises. `interval_s`:
-    pieces of a stream of so long travel together, in one piece for each answer.
+    `named` finds an adapter for the caller with this cache salt; what it raises, an unknown name raises.
     """
 
-    def __init__(
-        self, engine: RawEngine, named: Callable[[str, str], Adapter] = no_adapter, interval_s: float = 0.0
-    ) -> None:
+    def __init__(self, engine: RawEngine, named: Callable[[str, str], Adapter] = no_adapter) -> None:
         self._engine = engine
         self._named = named
-        self._interval_s = interval_s
         self._prefix = uuid.uuid4().hex[:8]
         self._numbers = itertools.count()
 
@@ -81,7 +77,7 @@ class RawCompletions:
             self._engine.stream(self._prompt(one), self._request_id(), one.sampling, cache_salt, adapter)
             for one, adapter in self._adapted(requests, cache_salt)
         ]
-        async with aclosing(merged(sources, deadline_s, self._interval_s)) as growing:
+        async with aclosing(merged(sources, deadline_s)) as growing:
             async for pieces in growing:
                 yield _joined(pieces)
 

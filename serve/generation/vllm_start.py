@@ -15,12 +15,17 @@ def start_engine(config: EngineConfig, model: str, local: bool) -> tuple[Any, An
     """
     os.environ.update(environment(config, local))
     from vllm.engine.arg_utils import AsyncEngineArgs
+    from vllm.envs import disable_envs_cache, enable_envs_cache
     from vllm.v1.engine.async_llm import AsyncLLM
+
+    disable_envs_cache()  # of an engine before this one
 
     _check_device(config.device)
     recorder = _recorder()
     arguments = AsyncEngineArgs(**_arguments(config, model))
-    return AsyncLLM.from_engine_args(arguments, stat_loggers=[recorder]), recorder
+    engine = AsyncLLM.from_engine_args(arguments, stat_loggers=[recorder])
+    enable_envs_cache()  # it asks for them at each token, as its core does that calls this itself
+    return engine, recorder
 
 
 def _arguments(config: EngineConfig, model: str) -> dict[str, Any]:

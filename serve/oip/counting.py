@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 
 from interest.batch import Tensors
-from serve.model import Streaming
+from serve.model import Parts, Streaming
 from serve.oip.statistics import Execution, Failure, ModelStatistics
 from serve.ranker import Stage
 
@@ -24,7 +24,7 @@ def counted(stage: Stage, statistics: ModelStatistics) -> Stage:
 def counted_streaming(streaming: Streaming, statistics: ModelStatistics) -> Streaming:
     """The same for streamed answers: a stream that its caller closes early was cancelled."""
 
-    async def call(tensors: Tensors) -> AsyncGenerator[Tensors, None]:
+    async def call(tensors: Tensors) -> AsyncGenerator[Parts, None]:
         with _counting(tensors, statistics):
             async with aclosing(streaming(tensors)) as parts:
                 async for part in parts:

@@ -4,6 +4,7 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from serve.routes.api import Api
+from serve.routes.completions import CompletionsShortcut
 from serve.routes.disconnect import CancelOnDisconnect
 from serve.routes.envelope import RequestEnvelope
 from serve.routes.errors import install_error_handlers
@@ -24,5 +25,5 @@ def create_app(api: Api, request_id_header: bool = True) -> ASGIApp:
     install_error_handlers(app)
     for router in (native_router, ranking_router, evaluations_router, openai_router, rerank_router, oip_router):
         app.include_router(router(api))
-    whole = InferShortcut(app, api)
+    whole = CompletionsShortcut(InferShortcut(app, api), api)
     return RequestEnvelope(CancelOnDisconnect(whole), api.limits.max_body_bytes, request_id_header)

@@ -29,14 +29,14 @@ log = logging.getLogger("attune.http")
 
 
 @dataclass(frozen=True, slots=True)
-class _Route:
+class Route:
     """What counters and logs call a request."""
 
     path: str
 
 
-NEWEST = _Route("/v2/models/{model}/infer")
-VERSIONED = _Route("/v2/models/{model}/versions/{version}/infer")
+NEWEST = Route("/v2/models/{model}/infer")
+VERSIONED = Route("/v2/models/{model}/versions/{version}/infer")
 
 
 def infer_handler(api: Api) -> Infer:

@@ -18,6 +18,7 @@ from serve.routes.openai_schema import ChatBody, CompletionBody, EmbeddingsBody
 from serve.routes.sse import data_chunk, error_chunk, event_stream, permitted
 
 DONE = data_chunk(b"[DONE]")
+TEXT, CHAT = "/v1/completions", "/v1/chat/completions"
 ModelId = Annotated[str, Path(min_length=1, max_length=512)]
 
 
@@ -26,13 +27,13 @@ def openai_router(api: Api) -> APIRouter:
     router = APIRouter(responses=ERRORS)
     _add_models(router, api)
 
-    @router.post("/v1/completions")
+    @router.post(TEXT)
     async def completions(body: CompletionBody, timeout_ms: TimeoutHeader = None) -> Response:
-        return await _completed(api, body, "text", timeout_ms)
+        return await completed(api, body, "text", timeout_ms)
 
-    @router.post("/v1/chat/completions")
+    @router.post(CHAT)
     async def chat_completions(body: ChatBody, timeout_ms: TimeoutHeader = None) -> Response:
-        return await _completed(api, body, "chat", timeout_ms)
+        return await completed(api, body, "chat", timeout_ms)
 
     @router.post("/v1/embeddings")
     async def embeddings(body: EmbeddingsBody, timeout_ms: TimeoutHeader = None) -> Response:
@@ -69,7 +70,8 @@ def json_reply(body: Json) -> Response:
     return Response(orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY), media_type="application/json")
 
 
-async def _completed(api: Api, body: CompletionBody | ChatBody, kind: Kind, timeout_ms: int | None) -> Response:
+async def completed(api: Api, body: CompletionBody | ChatBody, kind: Kind, timeout_ms: int | None) -> Response:
+    """The reply, whole or streamed as the body says. Raises our own errors for what goes wrong before it begins."""
     requests, voice = body.requests(), Voice(kind, body.model)
     if body.model != api.completions.model:
         require_model(body.model, *api.completions.adapters)

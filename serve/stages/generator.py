@@ -21,6 +21,7 @@ from serve.generation.generator import GeneratedText, Generator
 from serve.generation.prompt import GenerationTask
 from serve.generation.raw import RawCompletions, RawRequest
 from serve.metrics import ENGINE_PREFIX_TOKENS, GENERATING
+from serve.model import Parts
 
 REPORT_INTERVAL_S = 0.25
 FOLLOW_ADAPTERS_S = 1.0  # how often the repository is asked for new versions
@@ -40,7 +41,8 @@ class GeneratorStage:
     def __init__(self, config: ServerConfig) -> None:
         self._config = config
         wanted = config.generation.adapters
-        self._engine = GenerationEngine(with_adapters(config.generation.engine, wanted))
+        interval_s = config.generation.stream_interval_ms / 1000
+        self._engine = GenerationEngine(with_adapters(config.generation.engine, wanted), interval_s)
         self._adapters = Adapters(wanted, ModelRepository(Path(config.repository)), config.generation.engine.model)
         self._generator: Generator | None = None
         self._raw: RawCompletions | None = None
@@ -52,15 +54,13 @@ class GeneratorStage:
             known = frozenset() if self._engine.own_layout else await asyncio.to_thread(self._read_facets)
             await self._adapters.load(self._engine)
             settings = self._config.generation
-            interval_s = settings.stream_interval_ms / 1000
             self._generator = Generator(
                 self._engine,
                 known_facets=known,
                 constrain_title=settings.constrain_title,
-                interval_s=interval_s,
                 adapter_of=self._adapters.of_task,
             )
-            self._raw = RawCompletions(self._engine, self._adapters.named, interval_s)
+            self._raw = RawCompletions(self._engine, self._adapters.named)
             loop = asyncio.get_running_loop()
             self._tasks = [loop.create_task(one) for one in (self._report(), self._follow_adapters())]
 
@@ -76,8 +76,8 @@ class GeneratorStage:
                 texts = await self._generator.write(tasks, most, _deadline_s(tensors), _salt(tensors))
         return {"text": packed(texts)}
 
-    async def stream(self, tensors: Tensors) -> AsyncGenerator[Tensors, None]:
-        """{"row": int64 [n], "part": JSON [n]}: what is new (`TextPart`, `Piece`) of which rows of the request."""
+    async def stream(self, tensors: Tensors) -> AsyncGenerator[Parts, None]:
+        """`TextPart`s of tasks, `Piece`s of raw completions, as JSON."""
         if "completion" in tensors:
             asked = [msgspec.json.decode(body, type=RawRequest) for body in tensors["completion"]]
             growing: AsyncGenerator[Sequence[tuple[int, object]], None] = self._require_raw().stream(
@@ -91,8 +91,7 @@ class GeneratorStage:
         with _counted(len(tensors["remaining_ms"])):
             async with aclosing(growing):
                 async for parts in growing:
-                    rows = np.array([row for row, _ in parts], dtype=np.int64)
-                    yield {"row": rows, "part": packed([part for _, part in parts])}
+                    yield [(row, msgspec.json.encode(part)) for row, part in parts]
 
     async def check_health(self) -> None:
         """Raises `EngineDead`, so that Ray replaces this replica at once."""

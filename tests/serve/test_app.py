@@ -46,9 +46,14 @@ async def test_a_replica_that_is_stopped_closes_what_it_holds() -> None:
         async def unload(self) -> None:
             closed.append("model")
 
-    await IngressReplica.__del__(SimpleNamespace(_ingress=Held()))  # type: ignore[arg-type]
-    await StageReplica.__del__(SimpleNamespace(_model=Held()))  # type: ignore[arg-type]
-    assert closed == ["ingress", "model"]
+    class Connected:
+        def close(self) -> None:
+            closed.append("connections")
+
+    await IngressReplica.__del__(SimpleNamespace(_ingress=Held(), _listener=Connected()))  # type: ignore[arg-type]
+    await IngressReplica.__del__(SimpleNamespace(_ingress=Held(), _listener=None))  # type: ignore[arg-type]
+    await StageReplica.__del__(SimpleNamespace(_model=Held(), _senders=Connected()))  # type: ignore[arg-type]
+    assert closed == ["ingress", "connections", "ingress", "connections", "model"]
 
 
 def test_our_errors_come_out_of_rays_wrapper_by_class_with_their_own_text() -> None:

@@ -15,6 +15,7 @@ from serve.config import GenerationConfig
 from serve.generation.generator import GeneratedText
 from serve.generation.grounding import Reason
 from serve.metrics import GENERATED
+from serve.model import Parts
 from serve.ranker import Stage
 from serve.schema import Generate
 from serve.telling import Telling
@@ -22,10 +23,10 @@ from serve.text_choice import TextChooser
 from serve.writer import ContentWriter, Written
 
 
-async def silent(tensors: Tensors) -> AsyncGenerator[Tensors, None]:
+async def silent(tensors: Tensors) -> AsyncGenerator[Parts, None]:
     """A generator that streams nothing and never ends."""
     await asyncio.Event().wait()
-    yield {}
+    yield []
 
 
 def writer_of(stage: Stage) -> ContentWriter:

@@ -95,7 +95,7 @@ async def session():
     await asyncio.gather(*callers)
     seen |= {"done": done, "failed": failed, "base again": await answer_of(stage, prompt, "")}
     streamed = [part async for part in stage.stream(raw(prompt, "short"))]
-    pieces = [json.loads(body)["text"] for part in streamed for body in part["part"]]
+    pieces = [json.loads(body)["text"] for parts in streamed for _, body in parts]
     seen["streamed"] = "".join(pieces)
     await stage.unload()
     print(json.dumps(seen))

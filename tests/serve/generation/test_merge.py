@@ -85,15 +85,3 @@ async def test_leaving_ends_every_source(leave: str) -> None:
         await asyncio.wait([asking])
         assert asking.cancelled()
     assert all(source.ended for source in sources)
-
-
-async def test_with_an_interval_the_first_comes_at_once_and_the_rest_together_when_all_have_ended() -> None:
-    lists = [values async for values in merged([Source("abcdef").run(), Source("xy").run()], 60.0, interval_s=30.0)]
-    assert [len(values) for values in lists] == [2, 6]
-    assert "".join(value for number, value in lists[1] if number == 0) == "bcdef"
-
-
-async def test_an_interval_ends_with_its_time_though_a_source_hangs() -> None:
-    lists = merged([Source("ab", "hang").run()], 60.0, interval_s=0.01)
-    async with aclosing(lists):
-        assert [await anext(lists), await anext(lists)] == [[(0, "a")], [(0, "b")]]

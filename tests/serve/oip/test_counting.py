@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from interest.batch import Tensors
+from serve.model import Parts
 from serve.oip.counting import counted, counted_streaming
 from serve.oip.statistics import ModelStatistics, totals
 
@@ -48,12 +49,12 @@ async def test_a_call_that_is_cancelled_has_failed() -> None:
 
 
 async def test_a_stream_counts_when_it_has_ended_and_as_failed_when_its_caller_leaves() -> None:
-    async def stream(tensors: Tensors) -> AsyncGenerator[Tensors, None]:
-        yield tensors
-        yield tensors
+    async def stream(tensors: Tensors) -> AsyncGenerator[Parts, None]:
+        yield [(0, b"one")]
+        yield [(1, b"other")]
 
     call = counted_streaming(stream, ModelStatistics("streamed", "1"))
-    assert [part async for part in call(TWO_ROWS)] == [TWO_ROWS, TWO_ROWS]
+    assert [parts async for parts in call(TWO_ROWS)] == [[(0, b"one")], [(1, b"other")]]
     assert counts("streamed") == (1, 2, 0)
     async with aclosing(call(TWO_ROWS)) as parts:
         await anext(parts)

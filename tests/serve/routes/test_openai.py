@@ -215,6 +215,14 @@ async def test_a_dead_engine_a_missing_permit_and_a_late_answer_have_their_statu
     await ended(server)
 
 
+async def test_an_error_that_nobody_foresaw_is_told_without_its_text(server: Any) -> None:
+    server.broken["generator"] = ZeroDivisionError("secret")
+    for stream in (False, True):
+        answer = await server.client.post(TEXT, json={**ASK, "stream": stream})
+        assert (answer.status_code, error_of(answer)["code"]) == (500, "internal_error")
+        assert "secret" not in answer.text
+
+
 async def ended(server: Any) -> None:
     """Waits until the engine has no stream and no request holds a permit."""
     async with asyncio.timeout(5):
