@@ -1,29 +1,32 @@
-"""From pairs to a registered adapter: prompts by the engine, the fit, the judgement by the engine, the repository."""
+"""From pairs to a registered adapter: texts by the engine, the fit to the best, the judgement, the repository."""
 
 import asyncio
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from interest.errors import InvalidRequest
 from ranking.release import ManifestFields, ModelRepository, ModelVersion
 from serve.adaptation.judgement import Judgement, judged_tasks, judgement, split
+from serve.adaptation.lessons import Lesson, asked_tasks, lessons, preference_of
 from serve.adaptation.pairs import Pair
 from serve.adaptation.training import AdapterFit, Settings
 from serve.generation.adapters import KIND, base_identity, repository_name
 from serve.generation.completion import Adapter
 from serve.generation.engine import GenerationEngine
-from serve.generation.generator import DEFAULT_MAX_TOKENS, Generator
+from serve.generation.generator import DEFAULT_MAX_TOKENS, GeneratedText, Generator
 from serve.generation.prompt import GenerationTask
 from serve.generation.release import DEMO_FOLDER
 from serve.generation.settings import EngineConfig
 
-WRITING_S = 1800.0  # for the texts of one judgement
+WRITING_S = 1800.0  # for all texts without the adapter, or all with it
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,9 @@ class Adapted:
     """What came of it; `version` is None for an adapter that was refused."""
 
     judgement: Judgement
+    tasks: list[GenerationTask]  # that it was judged by, about items that it had not seen
+    base: list[GeneratedText | None]  # the texts for these without it
+    adapted: list[GeneratedText | None]
     version: ModelVersion | None
 
 
@@ -45,29 +51,30 @@ def adapt(
 ) -> Adapted:
     """Fit, judge, and register as the next version of `name` unless it is refused.
 
-    Errors: `InvalidRequest` for too few pairs or facts the model cannot be told, `InvalidRelease`, `InvalidConfig`.
+    Errors: `InvalidRequest` for too few pairs, facts the model cannot be told, or nothing true to learn from,
+    `InvalidRelease`, `InvalidConfig`.
     """
     kept = repository_name(name)
     repository.versions(kept)  # a name that it cannot keep is refused before anything is fitted
     known, held_out = split(pairs, settings.seed)
-    tasks = judged_tasks(held_out)
-    every = [*known, *held_out]
+    judged, asked = judged_tasks(held_out), asked_tasks(known, np.random.default_rng((settings.seed, 3)))
     fit = AdapterFit(str(DEMO_FOLDER) if engine.model == "demo" else engine.model, settings)
-    with console.status(f"Writing {len(tasks)} texts without the adapter ..."):
-        prompts, base = asyncio.run(_prompts_and_texts(engine, [pair.task for pair in every], tasks))
-    examples = fit.examples(every, prompts)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task(f"{len(known):,} pairs", total=1.0, state="")
-        steps = fit.fit(examples[: len(known)], lambda done, state: progress.update(bar, completed=done, state=state))
-    margins = fit.margins(examples[len(known) :])
+    with console.status(f"Writing {len(judged) + len(asked):,} texts without the adapter ..."):
+        prompts, texts = asyncio.run(_texts(engine, [*judged, *asked]))
+    base = texts[: len(judged)]
+    learned = lessons(asked, texts[len(judged) :], known, preference_of(known))
+    if not learned:
+        raise InvalidRequest(
+            f"texts: 0 of {len(asked):,} are the model's own and true, at least 1 is needed to learn from"
+        )
+    steps = _fitted(console, fit, learned, prompts)
     with tempfile.TemporaryDirectory() as folder:
         fit.save(Path(folder))
-        with console.status(f"Writing {len(tasks)} texts with the adapter ..."):
-            adapted = asyncio.run(_texts_with(engine, tasks, Adapter(name, 1, folder)))
-        found = judgement(held_out, margins, base, adapted, settings.seed, margin)
+        with console.status(f"Writing {len(judged):,} texts with the adapter ..."):
+            _, adapted = asyncio.run(_texts(engine, judged, Adapter(name, 1, folder)))
+        found = judgement(held_out, judged, base, adapted, settings.seed, margin)
         if found.refusal() is not None:
-            return Adapted(found, None)
+            return Adapted(found, judged, base, adapted, None)
         fields = ManifestFields(
             created=time.time(),
             dims={"rank": settings.rank},
@@ -75,42 +82,42 @@ def adapt(
             details={
                 "kind": KIND,
                 "base": base_identity(engine.model),
-                "steps": steps,
                 "pairs": len(pairs),
                 **asdict(settings),
+                "steps": steps,
             },
         )
         version = repository.write_version(
             kept, repository.next_version(kept), lambda target: _copy(Path(folder), target), fields
         )
-        return Adapted(found, version)
+        return Adapted(found, judged, base, adapted, version)
 
 
-async def _prompts_and_texts(
-    config: EngineConfig, every: Sequence[GenerationTask], judged: Sequence[GenerationTask]
-) -> tuple[list[list[int]], list[bool]]:
-    """The prompts of all tasks in tokens, and whether the text of each judged one is the model's own and true."""
-    engine = GenerationEngine(config)
+def _fitted(
+    console: Console, fit: AdapterFit, learned: Sequence[Lesson], prompts: Mapping[GenerationTask, list[int]]
+) -> int:
+    """The number of steps made."""
+    examples = fit.examples(learned, [prompts[lesson.task] for lesson in learned])
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[state]}"), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task(f"{len(learned):,} texts", total=1.0, state="")
+        return fit.fit(examples, lambda done, state: progress.update(bar, completed=done, state=state))
+
+
+async def _texts(
+    config: EngineConfig, tasks: Sequence[GenerationTask], adapter: Adapter | None = None
+) -> tuple[dict[GenerationTask, list[int]], list[GeneratedText | None]]:
+    """The prompts of the tasks in tokens, and a text for each; of the adapter, or of the model without one."""
+    engine = GenerationEngine(config.model_copy(update={"max_loras": int(adapter is not None)}))
     await engine.start()
     try:
-        return [engine.prompt(task) for task in every], await _grounded(Generator(engine), judged)
+        if adapter is not None:
+            await engine.load_adapter(adapter)
+        generator = Generator(engine, adapter_of=lambda task, cache_salt: adapter)
+        texts = await generator.write(tasks, DEFAULT_MAX_TOKENS, WRITING_S)
+        return {task: engine.prompt(task) for task in tasks}, texts
     finally:
         engine.shutdown()
-
-
-async def _texts_with(config: EngineConfig, judged: Sequence[GenerationTask], adapter: Adapter) -> list[bool]:
-    engine = GenerationEngine(config.model_copy(update={"max_loras": 1}))
-    await engine.start()
-    try:
-        await engine.load_adapter(adapter)
-        return await _grounded(Generator(engine, adapter_of=lambda task, cache_salt: adapter), judged)
-    finally:
-        engine.shutdown()
-
-
-async def _grounded(generator: Generator, tasks: Sequence[GenerationTask]) -> list[bool]:
-    texts = await generator.write(tasks, DEFAULT_MAX_TOKENS, WRITING_S)
-    return [text is not None and text.source == "model" for text in texts]
 
 
 def _copy(folder: Path, target: Path) -> None:

@@ -99,6 +99,12 @@ def read_pairs(path: Path) -> list[Pair]:
     return pairs
 
 
+def named_interests(text: str, task: GenerationTask) -> frozenset[str]:
+    """The reader's interests that the text names beside the title, case-folded."""
+    facts, words = facts_of(task), spoken(text, task)
+    return frozenset(name.casefold() for name in (*facts.matches, *facts.likes) if mentions(words, name.casefold()))
+
+
 _Groups = Mapping[tuple[str, str, str, frozenset[str]], list[_Said]]
 
 
@@ -111,7 +117,7 @@ def _grouped(texts: Sequence[Impression], items: Mapping[str, Item | None], coun
         if said is None:
             counts["changed"] += 1
             continue
-        group = (shown.item_id, said.task.content_type, said.task.language, _named(said))
+        group = (shown.item_id, said.task.content_type, said.task.language, named_interests(said.shown.text, said.task))
         groups[group].append(said)
     return groups
 
@@ -119,12 +125,6 @@ def _grouped(texts: Sequence[Impression], items: Mapping[str, Item | None], coun
 def _said(shown: Impression, task: GenerationTask) -> _Said | None:
     own_grammar = check(shown.text, task, closed=True).ok
     return _Said(shown, task, own_grammar) if own_grammar or check(shown.text, task, closed=False).ok else None
-
-
-def _named(said: _Said) -> frozenset[str]:
-    """The reader's interests that the text names beside the title."""
-    facts, words = facts_of(said.task), spoken(said.shown.text, said.task)
-    return frozenset(name.casefold() for name in (*facts.matches, *facts.likes) if mentions(words, name.casefold()))
 
 
 def _matched(liked: Sequence[_Said], refused: Sequence[_Said], reader: StoreReader) -> list[Pair]:

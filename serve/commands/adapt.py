@@ -26,7 +26,8 @@ def adapt_model(
     judged, refusal = found.judgement, found.judgement.refusal()
     console.print(
         f"preference accuracy {judged.accuracy:.1%} ({judged.low:.1%} to {judged.high:.1%}) on {judged.pairs:,} "
-        f"held-out; grounded {judged.grounded:.1%} of {judged.texts:,} texts, without it {judged.grounded_base:.1%}",
+        f"held-out; {judged.changed:.1%} of {judged.texts:,} texts changed; {judged.grounded:.1%} grounded, without it "
+        f"{judged.grounded_base:.1%}",
         highlight=False,
     )
     if found.version is None:

@@ -100,6 +100,14 @@ def mentions(text: str, facet: str) -> bool:
     return facet in text.casefold() and bool(re.search(_whole(facet), text, re.IGNORECASE))
 
 
+def without_facts(text: str, task: GenerationTask) -> str:
+    """The text with a control character in place of the quoted title and of each category, tag and interest."""
+    facts = facts_of(task)
+    opening, closing = QUOTES[task.language]
+    rest = text.replace(f"{opening}{facts.title}{closing}", " \x00 ")
+    return _without(rest, (*facts.categories, *facts.tags, *facts.matches, *facts.likes))
+
+
 def _wrong_in_rest(
     text: str, rest: str, task: GenerationTask, facts: Facts, closed: bool, known_facets: frozenset[str]
 ) -> Reason | None:
