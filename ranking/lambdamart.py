@@ -57,11 +57,12 @@ def fit_booster(train: RankingData, settings: BoosterSettings, seed: int) -> lig
     LambdaMART's and the two are averaged by their shares, so that the model scores on LambdaMART's scale.
     """
     pairwise, listwise = settings.trees - settings.trees // 2, settings.trees // 2
-    first = lightgbm.train(_parameters(settings, seed), _dataset(train), num_boost_round=pairwise)
+    data = _dataset(train)  # cut into bins once
+    first = lightgbm.train(_parameters(settings, seed), data, num_boost_round=pairwise)
     if not listwise:
         return lightgbm.Booster(model_str=first.model_to_string())
     other = {"objective": "rank_xendcg", "learning_rate": settings.cross_entropy_rate}
-    second = lightgbm.train(_parameters(settings, seed) | other, _dataset(train), num_boost_round=listwise)
+    second = lightgbm.train(_parameters(settings, seed) | other, data, num_boost_round=listwise)
     spread = [float(predict(one, train.values[::SPREAD_STEP], settings.threads).std()) for one in (first, second)]
     share = settings.cross_entropy_share
     return _added(first, 1 - share, second, share * spread[0] / spread[1] if spread[1] else 0.0)

@@ -16,6 +16,7 @@ from serve.oip.message import Answer
 from serve.oip.model_config import ModelConfig
 from serve.ray_calls import HostHandle, by_value, stage_of
 from serve.ray_grpc import GrpcCalls
+from serve.ray_kept import kept_for
 from serve.ray_streams import StreamedCalls, own_listener
 from serve.stages.factory import make_model
 from serve.streams.senders import Senders
@@ -85,8 +86,6 @@ class ModelReplica:
     """One replica of a model of a user's own: a `ModelHost` behind a Ray actor."""
 
     async def __init__(self, url: str, name: str) -> None:  # type: ignore[misc]  # Ray awaits it
-        from serve.ray_models import kept_for  # which deploys what is here
-
         collect_seldom()
         self._host = ModelHost(url, name, kept_for(ray.serve.get_replica_context().app_name, name))
         keep_loaded()  # not the model: it may give way to another version

@@ -25,13 +25,14 @@ from serve.oip.deployed import Deployed
 from serve.oip.model_config import ModelConfig, Part
 from serve.oip.wanted import Wanted
 from serve.ray_calls import HostHandle, by_value
-from serve.ray_texts import ClusterText, ClusterTexts
+from serve.ray_kept import KEPT, PUBLISHED, place_of
+from serve.ray_texts import ClusterTexts
 
 START_TIMEOUT_S = 570.0  # of all replicas, with the loading of the model; `attune models load` waits a little longer
 END_TIMEOUT_S = 60.0
 POLL_S = 0.5
 
-PUBLISHED, OWNED, KEPT, FAILURES = "models", "owned", "kept", "failures"  # folders of the cluster's texts
+OWNED, FAILURES = "owned", "failures"  # folders of the cluster's texts
 LONGEST_REASON = 2000  # characters
 TROUBLE = (RayError, RayServeException, OSError)  # of Ray's own
 
@@ -86,7 +87,7 @@ class ClusterModels:
     async def end(self, deployed: Deployed) -> None:
         await _aside(_delete, deployed.address)
         await _until_gone(deployed.address)
-        await _aside(self._kept.remove, _place(deployed.address, deployed.config.name))
+        await _aside(self._kept.remove, place_of(deployed.address, deployed.config.name))
         await _aside(self._owned.remove, deployed.address)
 
     async def orphans(self) -> Sequence[Deployed]:
@@ -96,7 +97,7 @@ class ClusterModels:
         return await _aside(_application_runs, APPLICATION)
 
     async def changed(self, model: str) -> None:
-        await _aside(self._kept.remove, _place(APPLICATION, model))
+        await _aside(self._kept.remove, place_of(APPLICATION, model))
 
     async def failed(self, model: str, reason: str) -> None:
         if reason:
@@ -141,26 +142,12 @@ class ClusterModels:
     def _deploy(self, deployed: Deployed, override: str) -> None:
         self._own(deployed)
         name = deployed.config.name
-        self._kept.write(_place(deployed.address, name), Wanted(override=override).model_dump_json())
-        self._kept.remove(_place(APPLICATION, name))  # of a model that the server had before it was deployed anew
+        self._kept.write(place_of(deployed.address, name), Wanted(override=override).model_dump_json())
+        self._kept.remove(place_of(APPLICATION, name))  # of a model that the server had before it was deployed anew
         with self._deploying:
             application = model_deployment(self._config, deployed.config)
             target = ray.serve.RunTarget(application, name=deployed.address, route_prefix=None)
             ray.serve.run_many([target], wait_for_applications_running=False)
-
-
-def kept_for(application: str, model: str) -> ClusterText:
-    """What is wanted of a model, for a replica of it that starts.
-
-    A model that was loaded after the start, and is one of the server's own since it was deployed anew, takes it along:
-    what was loaded then still runs.
-    """
-    texts, place = ClusterTexts(KEPT), _place(application, model)
-    if loaded := ClusterTexts(PUBLISHED).read(model):
-        text = texts.read(_place(Deployed.model_validate_json(loaded).address, model))
-        if text:
-            texts.add(place, text)  # unless there is one: it was asked for later
-    return texts.text(place)
 
 
 async def _until_running(deployed: Deployed) -> None:
@@ -179,11 +166,6 @@ async def _until_gone(application: str) -> None:
         if time.monotonic() > give_up:
             raise NotReady(f"{application}: its replicas have not ended within {END_TIMEOUT_S:.0f} s")
         await asyncio.sleep(POLL_S)
-
-
-def _place(application: str, model: str) -> str:
-    """Where replicas of a model look for what is wanted of it."""
-    return f"{application}/{MODEL_PREFIX}{model}"
 
 
 def _runs(deployed: Deployed) -> bool:

@@ -23,21 +23,13 @@ from ranking.offline import load_stages, offline_lists
 from ranking.release import ModelRepository
 from ranking.tasks import Task
 from serve.commands.evaluation_client import ask, task_requests
+from tests.e2e.waiting import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
 
 def ids(reply: dict[str, Any]) -> list[str]:
     return [item["item_id"] for item in reply["data"]]
-
-
-def eventually(condition: Callable[[], bool], within_s: float) -> bool:
-    give_up = time.monotonic() + within_s
-    while time.monotonic() < give_up:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return condition()
 
 
 def replicas_of(stage: str) -> list[psutil.Process]:

@@ -18,6 +18,7 @@ import psutil
 import pytest
 
 from serve.commands.server import wait_until_ready
+from tests.e2e.waiting import eventually
 from tests.serve.oip.folders import SCALER, write_config, write_scaler, write_version
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(580)]
@@ -150,15 +151,6 @@ def asked_during(server: Server, model: str, change: Callable[[], object]) -> li
         finally:
             stop.set()
     return [one for each in asked for one in each.result()]
-
-
-def eventually(condition: Callable[[], bool], within_s: float) -> bool:
-    give_up = time.monotonic() + within_s
-    while time.monotonic() < give_up:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return condition()
 
 
 def counted(asked: list[Asked]) -> Counter[str]:

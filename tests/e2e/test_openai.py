@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -12,6 +12,7 @@ import openai
 import pytest
 
 from serve.generation.prompt import GenerationTask, ItemFacts, build_prompt
+from tests.e2e.waiting import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
@@ -24,15 +25,6 @@ RUNNING, TOKENS = "vllm:num_requests_running", "vllm:generation_tokens_total"
 def client(cluster: Any) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(api_key="none", base_url=f"{cluster.url}/v1", max_retries=0, timeout=60) as stock:
         yield stock
-
-
-def eventually(condition: Callable[[], bool], within_s: float) -> bool:
-    give_up = time.monotonic() + within_s
-    while time.monotonic() < give_up:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return condition()
 
 
 def counter(cluster: Any, name: str) -> float:

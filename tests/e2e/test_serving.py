@@ -5,7 +5,6 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -14,6 +13,7 @@ import pytest
 from prometheus_client.mmap_dict import MmapedDict
 
 from serve.evaluations import INTERRUPTED
+from tests.e2e.waiting import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
@@ -32,15 +32,6 @@ def told(answer: httpx.Response) -> dict[str, Any]:
 
 def busiest(cluster: Any, users: int) -> list[str]:
     return [user for user, _ in Counter(event.user_id for event in cluster.home.world.events).most_common(users)]
-
-
-def eventually(condition: Callable[[], bool], within_s: float) -> bool:
-    give_up = time.monotonic() + within_s
-    while time.monotonic() < give_up:
-        if condition():
-            return True
-        time.sleep(0.05)
-    return condition()
 
 
 def ingress_replicas() -> list[psutil.Process]:

@@ -3,7 +3,7 @@
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
@@ -11,20 +11,12 @@ import httpx
 import pytest
 
 from interest.store.open import open_reader
+from tests.e2e.waiting import eventually
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(400)]
 
 RECOMMEND, GENERATE = "/v1/recommendations", "/v1/generations"
 RUNNING, TOKENS = "vllm:num_requests_running", "vllm:generation_tokens_total"
-
-
-def eventually(condition: Callable[[], bool], within_s: float) -> bool:
-    give_up = time.monotonic() + within_s
-    while time.monotonic() < give_up:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return condition()
 
 
 def counter(client: httpx.Client, name: str) -> float:

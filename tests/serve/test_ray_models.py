@@ -14,14 +14,15 @@ from ray.exceptions import RayActorError, RpcError
 from ray.serve.schema import ApplicationStatus
 
 from interest.errors import InvalidConfig, NotReady
-from serve import ray_models
+from serve import ray_kept, ray_models
 from serve.app import APPLICATION
 from serve.config import ServerConfig
 from serve.oip.deployed import Deployed
 from serve.oip.model_config import ModelConfig
 from serve.oip.model_folders import read_user_models
 from serve.oip.wanted import Wanted, wanted_of
-from serve.ray_models import ClusterModels, kept_for
+from serve.ray_kept import kept_for
+from serve.ray_models import ClusterModels
 from serve.ray_texts import ClusterText
 from tests.serve.oip.folders import write_scaler
 
@@ -84,7 +85,8 @@ class Serve:
 @pytest.fixture
 def texts(monkeypatch: pytest.MonkeyPatch) -> dict[str, Texts]:
     folders: dict[str, Texts] = {}
-    monkeypatch.setattr(ray_models, "ClusterTexts", lambda folder: folders.setdefault(folder, Texts()))
+    for module in (ray_models, ray_kept):
+        monkeypatch.setattr(module, "ClusterTexts", lambda folder: folders.setdefault(folder, Texts()))
     monkeypatch.setattr(ray_models, "POLL_S", 0)
     return folders
 
@@ -108,13 +110,13 @@ async def test_a_model_is_an_application_without_a_route_scaled_as_the_config_sa
     write_scaler(tmp_path)
     serve = Serve(ApplicationStatus.DEPLOYING, ApplicationStatus.RUNNING)
     models = models_on(serve, tmp_path, monkeypatch)
-    texts["kept"]["attune/model_scaler"] = "of a server before"
+    texts["kept"]["attune/scaler"] = "of a server before"
     deployed = await started(models, read_user_models(str(tmp_path))["scaler"], "{}")
     (target,) = serve.running.values()
     deployment = target.target._bound_deployment
     assert (target.name, target.route_prefix) == (deployed.address, None)
     assert (deployment.name, deployment.num_replicas) == ("model_scaler", 3)
-    assert texts["kept"] == {f"{deployed.address}/model_scaler": Wanted(override="{}").model_dump_json()}
+    assert texts["kept"] == {f"{deployed.address}/scaler": Wanted(override="{}").model_dump_json()}
     assert [await models.publish(deployed) for _ in range(2)] == [True, True], "Ray may write it again"
     assert not await models.publish(deployed.model_copy(update={"address": "another"}))
     assert await models.published() == {"scaler": deployed}
@@ -157,7 +159,7 @@ async def test_a_text_that_another_replica_writes_meanwhile_is_not_overwritten_b
 
     def interrupted(name: str) -> str:
         found = read(name)
-        texts["kept"]["attune/model_scaler"] = unloaded
+        texts["kept"]["attune/scaler"] = unloaded
         return found
 
     monkeypatch.setattr(texts["kept"], "read", interrupted)
