@@ -18,6 +18,7 @@ from serve.ray_calls import HostHandle, by_value, stage_of
 from serve.ray_grpc import GrpcCalls
 from serve.ray_kept import kept_for
 from serve.ray_streams import StreamedCalls, own_listener
+from serve.routes.front import serve_directly
 from serve.stages.factory import make_model
 from serve.streams.senders import Senders
 from serve.streams.wire import Destination, Sent
@@ -138,6 +139,7 @@ class IngressReplica(GrpcCalls):
         streaming = StreamedCalls("generator", handles["generator"], self._listener)
         self._ingress = Ingress(config, stages, streaming, own)
         await self._ingress.start()
+        serve_directly(self._ingress.asgi_app(), config.deployment("ingress"))
         keep_loaded()
         self.grpc_service = self._ingress.grpc_service()
 

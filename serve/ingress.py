@@ -36,6 +36,7 @@ from serve.popular import PopularItems
 from serve.ranker import Stage
 from serve.routes.api import Api, Readiness
 from serve.routes.app import ASGIApp, create_app
+from serve.routes.envelope import RequestEnvelope
 from serve.schema import Generate, RecommendationRequest
 from serve.startup import clock_of, model_versions
 from serve.store_commands import StoreClient
@@ -79,6 +80,7 @@ class Ingress:
         release = ModelRepository(Path(config.repository)).read_release(config.release)
         self._encoder = counted(stages["encoder"], ModelStatistics("encoder", release.models["encoder"]))
         self._api = self._make_api(release)
+        self._app = create_app(self._api)
         self._backfill = Backfill(
             self._reader,
             self._api.writes.store,
@@ -97,7 +99,7 @@ class Ingress:
 
     def asgi_app(self, request_id_header: bool = True) -> ASGIApp:
         """The HTTP surface; `request_id_header` False where somebody in front adds `X-Request-ID` to replies."""
-        return create_app(self._api, request_id_header)
+        return RequestEnvelope(self._app, self._api.limits.max_body_bytes, request_id_header)
 
     def grpc_service(self) -> GrpcService:
         """The gRPC surface."""

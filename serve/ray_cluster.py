@@ -20,6 +20,7 @@ from interest.errors import InvalidConfig
 from serve.app import APPLICATION, build_app
 from serve.config import HttpConfig, ServerConfig
 from serve.ray_grpc import SERVICER
+from serve.routes.front import CALLBACK
 
 # Four things that Ray has no setting for: HAProxy's statistics and metrics listen on every interface, a header lets a
 # client switch off Ray's timeout, Ray watches each connection that serve/routes/disconnect.py watches already unless a
@@ -64,6 +65,7 @@ def node_environment(folder: Path) -> dict[str, str]:
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": CALLBACK,
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(_local_haproxy(proxy)),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(proxy / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(proxy / "admin.sock"),
@@ -106,6 +108,8 @@ def running(config: ServerConfig, http: HttpConfig, build: Build = build_app) ->
     folder = Path(tempfile.mkdtemp(prefix="attune-"))
     before = dict(os.environ)
     os.environ.update(environment(folder, config.generation.engine.model))
+    if http.request_timeout_s is not None:
+        del os.environ["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"]  # it is Ray who has to see to it
     try:
         _start_ray()
         ray.serve.start(

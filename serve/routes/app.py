@@ -1,4 +1,4 @@
-"""The ASGI application: routes, one error envelope, ids and timings around each request."""
+"""The ASGI application: all routes, with one error envelope."""
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
@@ -6,7 +6,6 @@ from starlette.types import ASGIApp
 from serve.routes.api import Api
 from serve.routes.completions import CompletionsShortcut
 from serve.routes.disconnect import CancelOnDisconnect
-from serve.routes.envelope import RequestEnvelope
 from serve.routes.errors import install_error_handlers
 from serve.routes.evaluations import evaluations_router
 from serve.routes.infer import InferShortcut
@@ -19,11 +18,10 @@ from serve.routes.rerank import rerank_router
 __all__ = ["ASGIApp", "create_app"]
 
 
-def create_app(api: Api, request_id_header: bool = True) -> ASGIApp:
-    """The whole HTTP surface over one `Api`; its OpenAPI document is served at /openapi.json."""
+def create_app(api: Api) -> ASGIApp:
+    """The HTTP surface over one `Api`, for a `RequestEnvelope`; its OpenAPI document is served at /openapi.json."""
     app = FastAPI(title="Attune", version=api.version["attune"], docs_url="/docs", redoc_url=None)
     install_error_handlers(app)
     for router in (native_router, ranking_router, evaluations_router, openai_router, rerank_router, oip_router):
         app.include_router(router(api))
-    whole = CompletionsShortcut(InferShortcut(app, api), api)
-    return RequestEnvelope(CancelOnDisconnect(whole), api.limits.max_body_bytes, request_id_header)
+    return CancelOnDisconnect(CompletionsShortcut(InferShortcut(app, api), api))
