@@ -24,7 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.bench_recommend import machine
-from benchmarks.bench_throughput import REQUESTS, TOKENS, dummy_model
+from benchmarks.bench_throughput import TOKENS, dummy_model
 from benchmarks.throughput_peers import Offline
 from ranking.synthetic import make_world
 from serve.generation.compression import compress
@@ -35,6 +35,7 @@ from serve.generation.settings import EngineConfig
 
 RESULTS = Path("benchmarks/results/compression.json")
 WORK = Path(".attune/dummy-models")
+REQUESTS = {1: 8, 16: 64, 64: 192}  # of a round
 AS_IT_IS, INT8 = "bf16", "int8"
 
 
@@ -49,11 +50,15 @@ def main(
     rng = np.random.default_rng(0)
     tasks = world_tasks(make_world(rng, events=0), max(texts, *REQUESTS.values()), rng)
     demo = {AS_IT_IS: DEMO_FOLDER, INT8: compressed(DEMO_FOLDER, WORK / "demo-int8", fresh=True)}
-    quality = {name: asyncio.run(measure(str(folder), tasks[:texts], 1, 64)) for name, folder in demo.items()}
+    quality = {}
+    for name, folder in demo.items():
+        with console.status(f"{name} writes {texts} texts ..."):
+            quality[name] = asyncio.run(measure(str(folder), tasks[:texts], 1, 64))
+        console.print(f"{name}: wrote {texts} texts", highlight=False)
     larger = dummy_model(WORK, layers)
     folders = {AS_IT_IS: larger, INT8: compressed(larger, Path(f"{larger}-int8"))}
     prompts = [build_prompt(task) for task in tasks]
-    speed = {str(at_once): in_turn(folders, prompts, at_once, rounds) for at_once in REQUESTS}
+    speed = {str(at_once): in_turn(console, folders, prompts, at_once, rounds) for at_once in REQUESTS}
     report = {
         "machine": {**where, "load_after": os.getloadavg()[0]},
         "megabytes": {name: size_mb(folder) for name, folder in folders.items()},
@@ -74,7 +79,9 @@ def compressed(source: Path, target: Path, fresh: bool = False) -> Path:
     return target
 
 
-def in_turn(folders: dict[str, Path], prompts: list[str], at_once: int, rounds: int) -> dict[str, list[float]]:
+def in_turn(
+    console: Console, folders: dict[str, Path], prompts: list[str], at_once: int, rounds: int
+) -> dict[str, list[float]]:
     """Tokens a second of each round; a first round of each warms up."""
     logs, asked = WORK / "offline.log", prompts[: REQUESTS[at_once]]
     found: dict[str, list[float]] = {name: [] for name in folders}
@@ -88,6 +95,7 @@ def in_turn(folders: dict[str, Path], prompts: list[str], at_once: int, rounds: 
                 tokens, seconds = engine.generate(asked, TOKENS)
                 if turn:
                     found[name].append(tokens / seconds)
+            console.print(f"{at_once} at once: round {turn} of {rounds}", highlight=False)
     return found
 
 

@@ -41,7 +41,7 @@ RESULTS = Path("benchmarks/results")
 CONCURRENCIES = (1, 16, 64)
 TOKENS = 48  # of each answer
 REQUESTS = {1: 24, 16: 192, 64: 512}  # of a round
-QUICK = 8  # so many times fewer
+LARGER, QUICK = 4, 8  # so many times fewer of a larger model, or where it is only seen that it runs
 ATTUNE, SERVE, OFFLINE = "attune", "vllm serve", "offline"
 
 
@@ -71,7 +71,9 @@ def main(
     )
     prompts = [build_prompt(task) for task in tasks]
     logs = Path(".attune/logs")
-    logs.mkdir(parents=True, exist_ok=True)
+    path = output or RESULTS / f"throughput_{'dummy' if layers else 'demo'}.json"
+    for folder in (logs, path.parent):
+        folder.mkdir(parents=True, exist_ok=True)
     http, settings = server_settings(config, store_in(state), state, evaluation=False)
     settings = settings.model_copy(update={"generation": settings.generation.model_copy(update={"engine": engine})})
     results: dict[str, list[dict[str, Any]]] = {}
@@ -79,16 +81,15 @@ def main(
         urls = {SERVE: stack.enter_context(vllm_serve(engine, model, logs / "vllm-serve.log"))}
         urls[ATTUNE] = stack.enter_context(ready_server(console, settings, http.on_port(0)))
         for at_once in concurrency or CONCURRENCIES:
-            asked = prompts[: max(at_once, REQUESTS[at_once] // (QUICK if quick else 1))]
+            fewer = QUICK if quick else LARGER if layers else 1
+            asked = prompts[: max(at_once, REQUESTS[at_once] // fewer)]
             with closing(Offline(engine, model, at_once, logs / "vllm-offline.log")) as offline:
                 for name, measured in _in_turn(urls, offline, asked, at_once, 1 if quick else rounds).items():
                     results[f"{name} @ {at_once}"] = [asdict(one) for one in measured]
+            where["load_after"] = os.getloadavg()[0]
+            report = {"machine": where, "model": model.name, "tokens": TOKENS, "rounds": rounds, "results": results}
+            path.write_text(json.dumps(report, indent=1) + "\n")  # each time: a larger model takes an hour
             console.print(f"{at_once} at once: done", highlight=False)
-    where |= {"load_after": os.getloadavg()[0]}
-    report = {"machine": where, "model": model.name, "tokens": TOKENS, "rounds": rounds, "results": results}
-    path = output or RESULTS / f"throughput_{'dummy' if layers else 'demo'}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=1) + "\n")
     show(console, results)
 
 
