@@ -10,7 +10,8 @@ Preference Optimization", equation 5): nearly all of that is how far it has move
 which one of the two texts follows.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from ranking.bootstrap import mean_intervals
 from serve.adaptation.pairs import Pair
 from serve.adaptation.preference import Preference, words_of
 from serve.generation.generator import GeneratedText
+from serve.generation.grounding import Reason
 from serve.generation.prompt import GenerationTask
 
 HELD_OUT_SHARE = 0.2  # of the items that pairs are about
@@ -41,6 +43,8 @@ class Judgement:
     changed: float  # of the texts that are the model's own and true with the adapter and without, how many differ
     grounded: float  # of texts with the adapter, how many the check lets pass
     grounded_base: float  # of those without it, about the same tasks
+    untrue: Mapping[str, int]  # texts with the adapter that the check refused, by its reason
+    untrue_base: Mapping[str, int]
     margin: float
 
     def refusal(self) -> str | None:
@@ -109,6 +113,8 @@ def judgement(
         changed=len(changed) / max(len(both), 1),
         grounded=_grounded(adapted),
         grounded_base=_grounded(base),
+        untrue=_untrue(adapted),
+        untrue_base=_untrue(base),
         margin=margin,
     )
 
@@ -133,3 +139,9 @@ def _gain(pair: Pair, preference: Preference) -> float:
 
 def _grounded(texts: Sequence[GeneratedText | None]) -> float:
     return float(np.mean([text is not None and text.source == "model" for text in texts]))
+
+
+def _untrue(texts: Sequence[GeneratedText | None]) -> dict[str, int]:
+    """By reason, the most frequent first; a text that was not finished in time is `unfinished`."""
+    reasons = [Reason.UNFINISHED if text is None else text.reason for text in texts]
+    return {str(reason): count for reason, count in Counter(reasons).most_common() if reason is not None}

@@ -1,5 +1,6 @@
 """`attune adapt`: fit an adapter to preference pairs, judge it, and register it or say why not."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from rich.console import Console
@@ -30,8 +31,13 @@ def adapt_model(
         f"{judged.grounded_base:.1%}",
         highlight=False,
     )
+    console.print(f"refused texts: {_counts(judged.untrue)}; without it {_counts(judged.untrue_base)}", highlight=False)
     if found.version is None:
         console.print(f"[bold red]Refused:[/] {refusal}", highlight=False)
     else:
         console.print(f"Registered as {name}/{found.version.version} in {found.version.folder}", highlight=False)
     return found
+
+
+def _counts(untrue: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} for {reason}" for reason, count in untrue.items()) or "none"

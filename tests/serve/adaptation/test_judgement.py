@@ -1,5 +1,7 @@
 """What makes an adapter good enough, by numbers worked out by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -117,6 +119,13 @@ def test_an_adapter_that_changes_nothing_agrees_with_half_of_the_readers() -> No
 def test_an_adapter_that_tells_untruths_is_refused_with_its_numbers() -> None:
     refusal = judged([liked(number, short=True) for number in range(200)], shortened=50, untrue=3).refusal()
     assert refusal == "97.0% of 100 texts grounded, 100.0% without it: may be 2 points fewer at most"
+
+
+def test_untrue_texts_are_counted_by_reason() -> None:
+    said = [text(SHORT, True), text(SHORT, False), replace(text(SHORT, False), reason=Reason.FACET), text(SHORT, False)]
+    found = judgement([liked(0, short=True)], [TASK] * 5, [text(SHORT, True)] * 5, [*said, None], 0, 0.02)
+    assert list(found.untrue.items()) == [("title", 2), ("facet", 1), ("unfinished", 1)]
+    assert found.untrue_base == {}
 
 
 def test_pairs_of_one_item_count_as_one_when_they_agree_with_each_other() -> None:

@@ -14,7 +14,8 @@ from serve.cli import app
 from serve.commands import adapt as command
 
 AGREES = {"pairs": 80, "accuracy": 0.9, "low": 0.85, "high": 0.95}
-GOOD = Judgement(**AGREES, texts=400, changed=0.4, grounded=0.93, grounded_base=0.92, margin=0.02)  # type: ignore[arg-type]
+UNTRUE = {"untrue": {"title": 20, "facet": 8}, "untrue_base": {}}
+GOOD = Judgement(**AGREES, **UNTRUE, texts=400, changed=0.4, grounded=0.93, grounded_base=0.92, margin=0.02)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,9 @@ def test_an_adapter_is_registered_or_refused_with_a_sentence_of_numbers_and_stat
     write_pairs(tmp_path / "pairs.jsonl", [])
     found = CliRunner().invoke(app, ["adapt", str(tmp_path / "pairs.jsonl"), "short"])
     assert found.exit_code == status, found.output
-    assert said in " ".join(found.output.split())
+    output = " ".join(found.output.split())
+    assert said in output
+    assert "refused texts: 20 for title, 8 for facet; without it none" in output
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
