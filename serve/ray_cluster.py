@@ -39,6 +39,7 @@ HAPROXY_WRAPPER = """\
     exec "{binary}" "$@"
 """
 
+FRONT = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 START_ATTEMPTS = 3
 FREE_PORTS = range(20_000, 32_768)  # below those that Linux gives to whoever wants any, as Ray's processes do
 Build = Callable[[ServerConfig], Application]
@@ -65,7 +66,7 @@ def node_environment(folder: Path) -> dict[str, str]:
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",
-        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": CALLBACK,
+        FRONT: CALLBACK,
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(_local_haproxy(proxy)),
         "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(proxy / "haproxy.cfg"),
         "RAY_SERVE_HAPROXY_SOCKET_PATH": str(proxy / "admin.sock"),
@@ -89,12 +90,14 @@ def node_environment(folder: Path) -> dict[str, str]:
     }
 
 
-def environment(folder: Path, model: str) -> dict[str, str]:
+def environment(folder: Path, model: str, http: HttpConfig) -> dict[str, str]:
     """`node_environment` of a server on this machine with this language model.
 
-    The hub is closed to it when the model lies here, unless the caller's own environment says otherwise.
+    The hub is closed to it when the model lies here, unless the caller's own environment says otherwise. A timeout of
+    Ray's own needs every request to go through Ray.
     """
-    return {**node_environment(folder), **_offline(model)}
+    found = {**node_environment(folder), **_offline(model)}
+    return found if http.request_timeout_s is None else {**found, FRONT: ""}
 
 
 @contextmanager
@@ -107,9 +110,7 @@ def running(config: ServerConfig, http: HttpConfig, build: Build = build_app) ->
     application = build(config)
     folder = Path(tempfile.mkdtemp(prefix="attune-"))
     before = dict(os.environ)
-    os.environ.update(environment(folder, config.generation.engine.model))
-    if http.request_timeout_s is not None:
-        del os.environ["RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"]  # it is Ray who has to see to it
+    os.environ.update(environment(folder, config.generation.engine.model, http))
     try:
         _start_ray()
         ray.serve.start(

@@ -10,25 +10,30 @@ from typer.testing import CliRunner
 from interest.errors import InvalidConfig
 from serve.cli import app
 from serve.config import HttpConfig, Limits
-from serve.ray_cluster import _http_options, environment, node_environment, with_ports
+from serve.ray_cluster import FRONT, _http_options, environment, node_environment, with_ports
 
 
 def test_messages_between_deployments_may_be_larger_than_the_largest_body(tmp_path: Path) -> None:
-    told = int(environment(tmp_path, "demo")["RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH"])
+    told = int(environment(tmp_path, "demo", HttpConfig())["RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH"])
     assert told == 2**30 > 64 * Limits().max_body_bytes, "a batch of them travels in one"
 
 
 def test_the_hub_is_closed_for_a_model_on_this_machine_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
-    assert environment(tmp_path, "demo")["HF_HUB_OFFLINE"] == "1"
-    assert environment(tmp_path, str(tmp_path))["HF_HUB_OFFLINE"] == "1"
-    assert "HF_HUB_OFFLINE" not in environment(tmp_path, "Qwen/Qwen3-4B")
+    assert environment(tmp_path, "demo", HttpConfig())["HF_HUB_OFFLINE"] == "1"
+    assert environment(tmp_path, str(tmp_path), HttpConfig())["HF_HUB_OFFLINE"] == "1"
+    assert "HF_HUB_OFFLINE" not in environment(tmp_path, "Qwen/Qwen3-4B", HttpConfig())
 
 
 @pytest.mark.parametrize("model", ["demo", "Qwen/Qwen3-4B"])
 def test_what_the_caller_says_about_the_hub_stands(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    assert "HF_HUB_OFFLINE" not in environment(tmp_path, model)
+    assert "HF_HUB_OFFLINE" not in environment(tmp_path, model, HttpConfig())
+
+
+def test_a_timeout_of_rays_own_keeps_requests_on_rays_way(tmp_path: Path) -> None:
+    assert environment(tmp_path, "demo", HttpConfig())[FRONT] == "serve.routes.front:middlewares"
+    assert not environment(tmp_path, "demo", HttpConfig(request_timeout_s=7.5))[FRONT]
 
 
 def test_every_http_option_reaches_ray() -> None:
