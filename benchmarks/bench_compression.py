@@ -35,7 +35,7 @@ from serve.generation.settings import EngineConfig
 
 RESULTS = Path("benchmarks/results/compression.json")
 WORK = Path(".attune/dummy-models")
-REQUESTS = {1: 8, 16: 64, 64: 192}  # of a round
+REQUESTS = {1: 8, 16: 32, 64: 64}  # of a round
 AS_IT_IS, INT8 = "bf16", "int8"
 
 
