@@ -184,7 +184,7 @@ def gained(
 
 def run(
     prefer: Annotated[str, typer.Option(help="shorter | longer")] = "shorter",
-    items: int = 160,
+    items: int = 320,
     seed: int = 0,
     threads: int = 1,
     minutes: float = 15.0,
