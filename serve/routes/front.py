@@ -1,10 +1,11 @@
-"""HTTP requests past Ray Serve's own handling of each, which costs a small one about a sixth of the ingress's time.
+"""HTTP requests past Ray Serve's own handling of each, which costs a small one about a seventh of the ingress's time.
 
 Ray lets middlewares run in front of what it does (`RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH`). This one answers in
 Ray's place, in the process of an ingress replica that has said so, but for the paths that Ray's health checks ask.
 Request ids, deadlines, admission, metrics and callers who left are the application's own; when a replica stops, Uvicorn
 waits for what is under way. What only Ray does is lost with it: its counts of ongoing requests, which its autoscaler
-needs, its access log and its own timeout, so that whoever wants one of those is served by Ray.
+needs, its access log and its own timeout. An ingress with one of the first two is served by Ray; for the timeout the
+variable has to be unset, as `serve.ray_cluster` does for a server of its own.
 """
 
 import asyncio
