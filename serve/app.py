@@ -58,6 +58,7 @@ def deployment_options(deployment: DeploymentConfig) -> dict[str, Any]:
         actor["runtime_env"] = {"env_vars": deployment.env}
     options: dict[str, Any] = {
         "max_ongoing_requests": deployment.max_ongoing_requests,
+        "max_queued_requests": deployment.max_queued_requests,
         "max_surge_percent": deployment.max_surge_percent,
         "graceful_shutdown_timeout_s": deployment.graceful_shutdown_timeout_s,
         "health_check_period_s": deployment.health_check_period_s,

@@ -29,8 +29,9 @@ class DeploymentConfig(Settings):
     """How one deployment is scaled and placed. CPU shares are reservations, not limits."""
 
     num_replicas: int = Field(1, ge=1)
-    autoscaling: Autoscaling | None = None  # replaces num_replicas
+    autoscaling: Autoscaling | None = None  # replaces num_replicas; every request goes Ray's slower way then
     max_ongoing_requests: int = Field(64, ge=1)
+    max_queued_requests: int = Field(-1, ge=-1)  # of one caller, when all replicas are busy; -1: any number
     num_cpus: float = Field(0.1, ge=0)
     num_gpus: float = Field(0, ge=0)
     resources: dict[str, float] = {}
@@ -40,6 +41,11 @@ class DeploymentConfig(Settings):
     health_check_period_s: float = Field(10, gt=0)  # three failures in a row replace a replica
     health_check_timeout_s: float = Field(30, gt=0)
     access_log: bool = False  # a line a call in Ray's log of the replica, which costs about a twentieth of a small one
+
+    @property
+    def seen_by_ray(self) -> bool:
+        """Whether Ray must see each request: its autoscaler counts them, its log tells of them."""
+        return self.autoscaling is not None or self.access_log
 
 
 class StoreConfig(Settings):

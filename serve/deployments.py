@@ -9,12 +9,14 @@ import ray.serve
 from ray.serve.handle import DeploymentHandle
 
 from interest.batch import Tensors
+from serve.calls.wire import Place
 from serve.config import STAGES, ServerConfig
-from serve.model import Parts, StreamingModel
+from serve.model import Model, Parts, StreamingModel
 from serve.oip.hosted import HostState, ModelHost
 from serve.oip.message import Answer
 from serve.oip.model_config import ModelConfig
 from serve.ray_calls import HostHandle, by_value, stage_of
+from serve.ray_direct import call_listener, direct_stage, goes_direct
 from serve.ray_grpc import GrpcCalls
 from serve.ray_kept import kept_for
 from serve.ray_streams import StreamedCalls, own_listener
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from serve.routes.app import ASGIApp
 
 NO_MODELS: Mapping[str, ModelConfig] = {}
+LAST_CALLS = 0.5  # of the time that Ray gives a replica to stop: for calls under way, the rest to unload its model
 MODEL_PREFIX = "model_"  # of the deployments of users' models: their names cannot meet those of the stages
 
 
@@ -50,11 +53,20 @@ class StageReplica:
     """One replica of one stage: a `Model` behind a Ray actor."""
 
     async def __init__(self, stage: str, config: ServerConfig) -> None:  # type: ignore[misc]  # Ray awaits it
+        await self._start(make_model(stage, config), config)
+
+    async def _start(self, model: Model, config: ServerConfig) -> None:
         collect_seldom()
         self._senders = Senders()
-        self._model = make_model(stage, config)
-        await self._model.load()
+        self._model = model
+        await model.load()
+        self._calls = await call_listener(model.name, config, model.infer)
+        self._last_calls_s = LAST_CALLS * config.deployment(model.name).graceful_shutdown_timeout_s
         keep_loaded()
+
+    async def listens_at(self) -> Place | None:
+        """Where ingress replicas may call `infer` without Ray. None: they may not."""
+        return None if self._calls is None else self._calls.place
 
     async def infer(self, tensors: Tensors) -> Tensors:
         return await self._model.infer(tensors)
@@ -75,6 +87,8 @@ class StageReplica:
         await self._model.check_health()
 
     async def __del__(self) -> None:
+        if self._calls is not None:
+            await self._calls.stop(self._last_calls_s)
         self._senders.close()
         await self._model.unload()
 
@@ -130,7 +144,8 @@ class IngressReplica(GrpcCalls):
 
         collect_seldom()
         handles = {name: by_value(handle) for name, handle in handles.items()}
-        stages = {name: stage_of(name, handles[name]) for name in STAGES}
+        self._stages = {name: direct_stage(name, handles[name], config) for name in STAGES if goes_direct(name, config)}
+        stages = {name: self._stages.get(name) or stage_of(name, handles[name]) for name in STAGES}
         others = {name: handle for name, handle in handles.items() if name not in stages}
         hosts = {name.removeprefix(MODEL_PREFIX): HostHandle(name, handle) for name, handle in others.items()}
         me = ray.serve.get_replica_context().replica_id.to_full_id_str()
@@ -138,6 +153,8 @@ class IngressReplica(GrpcCalls):
         self._listener = await own_listener()
         streaming = StreamedCalls("generator", handles["generator"], self._listener)
         self._ingress = Ingress(config, stages, streaming, own)
+        for stage in self._stages.values():
+            stage.start()
         await self._ingress.start()
         serve_directly(self._ingress.asgi_app(), config.deployment("ingress"))
         keep_loaded()
@@ -151,6 +168,8 @@ class IngressReplica(GrpcCalls):
 
     async def __del__(self) -> None:
         await self._ingress.close()
+        for stage in self._stages.values():
+            await stage.close()
         if self._listener is not None:
             self._listener.close()
 

@@ -33,6 +33,11 @@ STAGE_SECONDS = Histogram(
     "attune_stage_duration_seconds", "One stage, as its caller sees it.", ["stage"], buckets=SECONDS
 )
 STAGE_FAILURES = Counter("attune_stage_failures_total", "Stage calls that raised or ran out of time.", ["stage"])
+STAGE_CALLS = Counter(
+    "attune_stage_calls_total",
+    "Calls of a stage by the way they took: straight to a replica, or by Ray.",
+    ["stage", "way"],
+)
 BATCH_SIZE = Histogram("attune_batch_size", "Users in one batch.", buckets=SIZES)
 TIERS = Counter("attune_recommendations_total", "Recommendations by the tier that served them.", ["tier"])
 SHED = Counter("attune_shed_total", "Requests refused because every permit was taken.")

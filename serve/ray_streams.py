@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from typing import Protocol, TypeVar
 
 from ray.exceptions import RayActorError
 from ray.serve.handle import DeploymentHandle, DeploymentResponseGenerator
@@ -103,18 +104,30 @@ class StreamedCalls:
                 response.cancel()  # of a call that has ended it does nothing
 
 
+class Listens(Protocol):
+    async def start(self, host: str) -> None:
+        """Listen on a free port of this address. Raises `OSError`."""
+
+
+L = TypeVar("L", bound=Listens)
+
+
 async def own_listener() -> Listener | None:
-    """One that every replica of the cluster may reach.
+    """One for parts of streams, as `listening`."""
+    return await listening(Listener(), "streamed parts")
+
+
+async def listening(listener: L, what: str) -> L | None:
+    """The same once every replica of the cluster may reach it.
 
     None where Ray encrypts what goes over the network, and where this node's address cannot be listened at.
     """
     if os.environ.get("RAY_USE_TLS", "0").lower() in ("1", "true"):  # Ray's own words for it
         return None
-    listener = Listener()
     try:
         await listener.start(get_node_ip_address())
     except OSError as error:
-        log.warning("streamed parts come by Ray, nothing listens for them here: %s", error)
+        log.warning("%s come by Ray, nothing listens for them here: %s", what, error)
         return None
     return listener
 

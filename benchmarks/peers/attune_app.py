@@ -18,7 +18,7 @@ from ranking.batch import CandidateBatch, RankedBatch
 from ranking.sources import SCORES
 from serve.app import deployment_options
 from serve.config import STAGES, ServerConfig
-from serve.deployments import INGRESS, StageReplica, collect_seldom
+from serve.deployments import INGRESS, StageReplica
 from serve.model import OneThread
 from serve.startup import checked
 from serve.store_commands import Answer, tensors_of
@@ -41,8 +41,7 @@ class TrivialReplica(StageReplica):
     """A replica of a stage with another model in it."""
 
     async def __init__(self, stage: str, config: ServerConfig) -> None:  # type: ignore[misc]  # Ray awaits it
-        collect_seldom()
-        self._model = TrivialStage(stage, config)
+        await self._start(TrivialStage(stage, config), config)
 
 
 class TrivialStage:

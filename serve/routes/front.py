@@ -31,7 +31,7 @@ _fronts: list[_Front] = []  # of this process: one, or none
 
 def serve_directly(app: ASGIApp, ingress: DeploymentConfig) -> None:
     """Let `app` answer in this process, on the running loop, unless Ray must see the requests of the ingress."""
-    if ingress.autoscaling is None and not ingress.access_log:
+    if not ingress.seen_by_ray:
         _fronts[:] = [_Front(app, asyncio.get_running_loop())]
 
 

@@ -82,7 +82,7 @@ async def read_frame(reader: asyncio.StreamReader) -> Frame:
     return _frames.decode(await reader.readexactly(length))
 
 
-def notice_silence(writer: asyncio.StreamWriter) -> None:
+def notice_silence(writer: asyncio.StreamWriter | asyncio.BaseTransport) -> None:
     """Have the system end the connection `SILENT_S` after the other end has vanished without a word."""
     end: Any = writer.get_extra_info("socket")
     end.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

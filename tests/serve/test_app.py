@@ -15,7 +15,7 @@ from serve.ray_calls import _own, stage_of  # the error mapping is what a cluste
 def test_every_deployment_gets_its_own_replicas_bounds_and_resources(trained_home: Any) -> None:
     config = trained_home.config(
         deployments={
-            "retriever": {"num_replicas": 3, "num_cpus": 0.2, "max_ongoing_requests": 7},
+            "retriever": {"num_replicas": 3, "num_cpus": 0.2, "max_ongoing_requests": 7, "max_queued_requests": 9},
             "generator": {"health_check_period_s": 1, "health_check_timeout_s": 5},
             "reranker": {"autoscaling": {"min_replicas": 1, "max_replicas": 5}, "resources": {"big": 1}},
         }
@@ -28,6 +28,7 @@ def test_every_deployment_gets_its_own_replicas_bounds_and_resources(trained_hom
     assert {*bound, ingress.name} == set(DEPLOYMENTS)
     assert bound["retriever"].num_replicas == 3
     assert bound["retriever"].max_ongoing_requests == 7
+    assert (bound["retriever"].max_queued_requests, bound["store"].max_queued_requests) == (9, -1)
     assert bound["retriever"].ray_actor_options["num_cpus"] == 0.2
     health = {name: one._deployment_config for name, one in bound.items()}
     assert (health["generator"].health_check_period_s, health["generator"].health_check_timeout_s) == (1, 5)
@@ -50,10 +51,24 @@ async def test_a_replica_that_is_stopped_closes_what_it_holds() -> None:
         def close(self) -> None:
             closed.append("connections")
 
-    await IngressReplica.__del__(SimpleNamespace(_ingress=Held(), _listener=Connected()))  # type: ignore[arg-type]
-    await IngressReplica.__del__(SimpleNamespace(_ingress=Held(), _listener=None))  # type: ignore[arg-type]
-    await StageReplica.__del__(SimpleNamespace(_model=Held(), _senders=Connected()))  # type: ignore[arg-type]
-    assert closed == ["ingress", "connections", "ingress", "connections", "model"]
+    class Called:
+        async def close(self) -> None:
+            closed.append("stage")
+
+        async def stop(self, within_s: float) -> None:
+            closed.append(f"calls within {within_s} s")
+
+    ingress = SimpleNamespace(_ingress=Held(), _listener=Connected(), _stages={"store": Called()})
+    await IngressReplica.__del__(ingress)  # type: ignore[arg-type]
+    ingress._listener = None
+    await IngressReplica.__del__(ingress)  # type: ignore[arg-type]
+    assert closed == ["ingress", "stage", "connections", "ingress", "stage"]
+    closed.clear()
+    stage = SimpleNamespace(_model=Held(), _senders=Connected(), _calls=Called(), _last_calls_s=10)
+    await StageReplica.__del__(stage)  # type: ignore[arg-type]
+    stage._calls = None
+    await StageReplica.__del__(stage)  # type: ignore[arg-type]
+    assert closed == ["calls within 10 s", "connections", "model", "connections", "model"]
 
 
 def test_our_errors_come_out_of_rays_wrapper_by_class_with_their_own_text() -> None:
