@@ -2,7 +2,10 @@
 
     python -m benchmarks.peers.triton                # 1, 16, 64, 128 connections, then other servers
     python -m benchmarks.peers.triton --quick        # 64 connections, under 3 minutes
+    python -m benchmarks.peers.triton --connections 1 --connections 16
     python -m benchmarks.peers.triton --json FILE    # where to write; benchmarks/results/triton.json
+
+What is measured is written at once: a run that is cut off leaves what it has.
 
 Once with stages that compute next to nothing, which leaves the cost of the server, and once with those of a trained
 release. Triton runs three models of its Python backend as an ensemble, with dynamic batches; Attune runs its own
@@ -48,6 +51,7 @@ def main(
     state: Annotated[
         Path, typer.Option(help="A folder with attune.db and models/, as `attune run` leaves it.")
     ] = STATE,
+    chosen: Annotated[list[int] | None, typer.Option("--connections", help="Instead of 1, 16, 64 and 128.")] = None,
     rounds: int = 3,
     seconds: float = 5.0,
     warm: Annotated[float, typer.Option(help="Seconds of each round that are not counted.")] = 1.0,
@@ -57,23 +61,30 @@ def main(
     console = Console()
     if quick:
         rounds, seconds, warm = 2, min(seconds, 3.0), min(warm, 0.5)
-    connections = QUICK if quick else CONNECTIONS
+    connections = chosen or (QUICK if quick else CONNECTIONS)
     filled(console, state)
     report: Report = {"machine": machine(), "state": state.name, "rounds": rounds, "seconds": seconds, "stages": {}}
     report["generator_limit"] = {str(number): generator_limit(number, seconds) for number in connections}
+    report["others"] = {}
+    output.parent.mkdir(parents=True, exist_ok=True)
+
+    def write() -> None:
+        report["ratios"] = ratios(report["stages"])
+        report["ratio_rps"] = report["ratios"].get("trivial", {}).get("json", {})  # by connections
+        output.write_text(json.dumps(report, indent=1) + "\n")
+
+    load = Load(console, connections, rounds, seconds, warm, write)
     for name, pair in STAGES.items():
+        found: Report = {}
+        report["stages"][name] = found
         try:
             with pair(console, state) as both:
-                load = Load(console, connections, rounds, seconds, warm)
-                report["stages"][name] = load.of((both.attune, both.triton), both.exchanges, name)
+                load.fill(found, (both.attune, both.triton), both.exchanges, name)
         except PeerMissing as missing:
-            console.print(f"[red]{missing}")
-            report["stages"][name] = {"missing": str(missing)}
-    report["others"] = {} if quick else other_servers(console, Load(console, connections, rounds, seconds, warm))
-    report["ratios"] = ratios(report["stages"])
-    report["ratio_rps"] = report["ratios"].get("trivial", {}).get("json", {})  # by connections
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_text(json.dumps(report, indent=1) + "\n")
+            _is_missing(console, found, missing)
+    if not quick:
+        other_servers(console, report["others"], load)
+    write()
     show(console, report)
     if failed := errors(report):
         console.print(f"[red]{failed} replies were not what they must be; {output} holds examples")
@@ -84,17 +95,24 @@ class Load:
     """The same rounds for whatever server."""
 
     def __init__(
-        self, console: Console, connections: Sequence[int], rounds: int, seconds: float, warm_s: float
+        self,
+        console: Console,
+        connections: Sequence[int],
+        rounds: int,
+        seconds: float,
+        warm_s: float,
+        write: Callable[[], None],
     ) -> None:
+        """`write` is called whenever there are new numbers."""
         self._console = console
         self._connections = connections
         self._rounds = rounds
         self._seconds = seconds
         self._warm_s = warm_s
+        self._write = write
 
-    def of(self, servers: Sequence[Served], exchanges: Exchanges, what: str) -> Report:
-        """By body, by connections, by server; the servers take turns within every round."""
-        found: Report = {}
+    def fill(self, found: Report, servers: Sequence[Served], exchanges: Exchanges, what: str) -> None:
+        """`found` by body, by connections, by server; the servers take turns within every round."""
         for body in BODIES:
             if not all(exchanges(served.name, body) for served in servers):
                 continue  # none in this form
@@ -108,7 +126,7 @@ class Load:
                 found[body][str(number)] = {name: summed(each) for name, each in rows.items()}
                 rates = ", ".join(f"{name} {summed(each)['requests_per_s']:,.0f}/s" for name, each in rows.items())
                 self._console.print(f"{what} stages, {body}, {number} connections: {rates}", highlight=False)
-        return found
+                self._write()
 
 
 def summed(rounds: Sequence[Round]) -> Report:
@@ -149,17 +167,21 @@ def filled(console: Console, state: Path) -> None:
     prepare(console, folder, "train", home_of(state.parent, folder, "train"))
 
 
-def other_servers(console: Console, load: Load) -> Report:
+def other_servers(console: Console, others: Report, load: Load) -> None:
     """The trivial stages in other servers, each in an environment of its own."""
-    found: Report = {}
     for name, started in OTHERS.items():
+        found: Report = {}
+        others[name] = found
         try:
             with started(console) as (served, exchanges):
-                found[name] = load.of((served,), exchanges, f"trivial {name}")
+                load.fill(found, (served,), exchanges, f"trivial {name}")
         except PeerMissing as missing:
-            console.print(f"[red]{missing}")
-            found[name] = {"missing": str(missing)}
-    return found
+            _is_missing(console, found, missing)
+
+
+def _is_missing(console: Console, found: Report, missing: PeerMissing) -> None:
+    console.print(f"[red]{missing}")
+    found["missing"] = str(missing)
 
 
 def show(console: Console, report: Report) -> None:
