@@ -1,8 +1,8 @@
-"""Named arrays as the body of a frame: a description of them in MessagePack, then their bytes, each at a multiple of 8.
+"""Named arrays as the body of a frame: a description of them in MessagePack, then each one at a multiple of 8 bytes.
 
 No pickle: what comes over the wire can only become arrays of numbers, of text, or of plain values. Arrays of numbers
-and of fixed-width text are where they arrived, not copied. Arrays of objects travel in the description itself, and
-sequences among their values come as tuples.
+and of fixed-width text are where they arrived, not copied. An array of objects is a list of its values in MessagePack,
+its length in 4 bytes before it; sequences among them come as tuples.
 """
 
 import math
@@ -20,32 +20,31 @@ from serve.calls.wire import ALIGNMENT, Body, packed, padding, unpacked
 OBJECTS = "O"
 _KNOWN = re.compile(r"[<>|=](?:b1|[iu][1248]|f[248]|c8|c16|[SU]\d{1,9})")
 
-# (name, NumPy's own code of the type, shape, values of an array of objects)
-_Description = tuple[str, str, tuple[int, ...], list[Any] | None]
+_Description = tuple[str, str, tuple[int, ...]]  # name, NumPy's own code of the type, shape
 _descriptions = msgspec.msgpack.Decoder(list[_Description])
+_values = msgspec.msgpack.Decoder(list[Any])
+_Planned = tuple[str, np.dtype[Any] | None, tuple[int, ...], int]  # name, type or None for objects, shape, bytes
 
 
 def body_of(tensors: Tensors) -> Body:
-    """Raises `AttuneError` for arrays that cannot be sent: their type says."""
+    """Raises `AttuneError` for arrays that cannot be sent."""
     descriptions: list[_Description] = []
     pieces: list[bytes] = [b""]
     for name, array in tensors.items():
-        kind = array.dtype.kind
-        if kind == OBJECTS:
-            descriptions.append((name, OBJECTS, array.shape, array.ravel().tolist()))
-            continue
-        code = array.dtype.str
-        if _dtype(code) is None:
+        code = OBJECTS if array.dtype.kind == OBJECTS else array.dtype.str
+        descriptions.append((name, code, array.shape))
+        if code == OBJECTS:
+            try:
+                pieces.append(packed(array.ravel().tolist()))
+            except (TypeError, ValueError, OverflowError) as error:
+                raise AttuneError(f"{name}: an array of objects cannot be sent: {error}") from error
+        elif _dtype(code) is None:
             raise AttuneError(f"{name}: arrays of {array.dtype} cannot be sent")
-        descriptions.append((name, code, array.shape, None))
-        if size := array.nbytes:
+        elif size := array.nbytes:
             pieces.append(array.tobytes())
             if size % ALIGNMENT:
                 pieces.append(padding(size))
-    try:
-        pieces[0] = packed(descriptions)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise AttuneError(f"an array of objects cannot be sent: {error}") from error
+    pieces[0] = packed(descriptions)
     return pieces
 
 
@@ -53,16 +52,14 @@ def tensors_of(body: memoryview) -> Tensors:
     """The arrays, in the memory of the body. Raises `ValueError` or `msgspec.MsgspecError` for nonsense."""
     description, start = unpacked(body)
     tensors: Tensors = {}
-    for name, code, shape, values in _descriptions.decode(description):
-        if values is not None:
-            tensors[name] = _objects(name, shape, values)
-            continue
-        dtype = _dtype(code)
+    for name, dtype, shape, size in _planned(bytes(description)):
         if dtype is None:
-            raise ValueError(f"{name}: {code!r} is no type of arrays that are sent")
-        size = math.prod(shape) * dtype.itemsize
-        if size < 0 or start + size > len(body):
-            raise ValueError(f"{name}: {shape} of {code} does not fit in a body of {len(body)} bytes")
+            values, taken = unpacked(body[start:])
+            tensors[name] = _objects(name, shape, _values.decode(values))
+            start += taken
+            continue
+        if start + size > len(body):
+            raise ValueError(f"{name}: {shape} of {dtype} does not fit in a body of {len(body)} bytes")
         tensors[name] = np.ndarray(shape, dtype, body, start) if size else np.zeros(shape, dtype)
         start += size + -size % ALIGNMENT
     if start != len(body):
@@ -70,11 +67,24 @@ def tensors_of(body: memoryview) -> Tensors:
     return tensors
 
 
+@lru_cache(maxsize=1024)  # batches of one size look alike
+def _planned(description: bytes) -> list[_Planned]:
+    plan: list[_Planned] = []
+    for name, code, shape in _descriptions.decode(description):
+        dtype = None if code == OBJECTS else _dtype(code)
+        if dtype is None and code != OBJECTS:
+            raise ValueError(f"{name}: {code!r} is no type of arrays that are sent")
+        if min(shape, default=0) < 0:
+            raise ValueError(f"{name}: {shape} is no shape of an array")
+        plan.append((name, dtype, shape, math.prod(shape) * (dtype.itemsize if dtype else 0)))
+    return plan
+
+
 def _objects(name: str, shape: tuple[int, ...], values: list[Any]) -> np.ndarray[Any, Any]:
-    if math.prod(shape) != len(values) or min(shape, default=0) < 0:
+    if math.prod(shape) != len(values):
         raise ValueError(f"{name}: {len(values)} values for the shape {shape}")
-    plain = (_tuples(value) if type(value) is list else value for value in values)
-    return np.fromiter(plain, dtype=object, count=len(values)).reshape(shape)
+    plain = [_tuples(value) if type(value) is list else value for value in values]
+    return np.fromiter(plain, dtype=object, count=len(plain)).reshape(shape)
 
 
 def _tuples(values: list[Any]) -> tuple[Any, ...]:
