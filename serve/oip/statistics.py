@@ -57,9 +57,11 @@ class ModelStatistics:
         counters.rows.inc(batch.rows)
         counters.executions.inc()
         for place, seconds in enumerate((batch.input_s, batch.infer_s, batch.output_s)):
-            counters.parts_us[place].inc(1e6 * seconds * requests)
-            counters.batch_parts_us[place].inc(1e6 * seconds)
-        counters.queue_us.inc(1e6 * batch.queued_s)
+            if seconds:  # counting nothing takes as long as counting
+                counters.parts_us[place].inc(1e6 * seconds * requests)
+                counters.batch_parts_us[place].inc(1e6 * seconds)
+        if batch.queued_s:
+            counters.queue_us.inc(1e6 * batch.queued_s)
         counters.request_us.inc(1e6 * (batch.queued_s + batch.compute_s * requests))
         counters.last_ms.set(1000 * time.time())
         counters.batches.inc()
