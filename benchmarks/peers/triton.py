@@ -14,24 +14,22 @@ Attune does beside it (checks, its log of impressions, metrics, HAProxy) is part
 """
 
 import json
-import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.bench_recommend import machine
-from benchmarks.peers.asking import BODIES
 from benchmarks.peers.environments import PeerMissing
 from benchmarks.peers.limits import generator_limit
-from benchmarks.peers.measuring import Round, Served, measured
+from benchmarks.peers.loading import Load, Report
 from benchmarks.peers.others import OTHERS
-from benchmarks.peers.servers import Exchanges, Pair, real_pair, trivial_pair
+from benchmarks.peers.servers import Pair, real_pair, trivial_pair
 from serve.commands.run import home_of, prepare
 from serve.commands.run import synthetic_world as synthetic
 
@@ -43,7 +41,6 @@ STAGES: dict[str, Callable[[Console, Path], AbstractContextManager[Pair]]] = {
     "trivial": trivial_pair,
     "real": real_pair,
 }
-Report = dict[str, Any]
 
 
 def main(
@@ -89,52 +86,6 @@ def main(
     if failed := errors(report):
         console.print(f"[red]{failed} replies were not what they must be; {output} holds examples")
         sys.exit(1)
-
-
-class Load:
-    """The same rounds for whatever server."""
-
-    def __init__(
-        self,
-        console: Console,
-        connections: Sequence[int],
-        rounds: int,
-        seconds: float,
-        warm_s: float,
-        write: Callable[[], None],
-    ) -> None:
-        """`write` is called whenever there are new numbers."""
-        self._console = console
-        self._connections = connections
-        self._rounds = rounds
-        self._seconds = seconds
-        self._warm_s = warm_s
-        self._write = write
-
-    def fill(self, found: Report, servers: Sequence[Served], exchanges: Exchanges, what: str) -> None:
-        """`found` by body, by connections, by server; the servers take turns within every round."""
-        for body in BODIES:
-            if not all(exchanges(served.name, body) for served in servers):
-                continue  # none in this form
-            found[body] = {}
-            for number in self._connections:
-                rows: dict[str, list[Round]] = {served.name: [] for served in servers}
-                for _ in range(self._rounds):
-                    for served in servers:
-                        asked = exchanges(served.name, body)
-                        rows[served.name].append(measured(served, asked, number, self._warm_s, self._seconds))
-                found[body][str(number)] = {name: summed(each) for name, each in rows.items()}
-                rates = ", ".join(f"{name} {summed(each)['requests_per_s']:,.0f}/s" for name, each in rows.items())
-                self._console.print(f"{what} stages, {body}, {number} connections: {rates}", highlight=False)
-                self._write()
-
-
-def summed(rounds: Sequence[Round]) -> Report:
-    """Medians over the rounds, and the rounds themselves."""
-    medians = {
-        name: statistics.median(getattr(one, name) for one in rounds) for name in ("requests_per_s", "p50_ms", "p99_ms")
-    }
-    return {**medians, "rounds": [one.to_json() for one in rounds]}
 
 
 def ratios(stages: Report) -> Report:

@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks.peers.loading import summed
 from benchmarks.peers.measuring import Round
 from benchmarks.peers.table import END, START, updated
-from benchmarks.peers.triton import errors, ratios, summed
+from benchmarks.peers.triton import errors, ratios
 from benchmarks.readme_table import README, RESULTS
 
 
