@@ -13,12 +13,14 @@ from ranking.retriever_settings import RetrieverSettings, settings_of
 def ablations(
     reader: StoreReader, repository: ModelRepository, release: Release, stages: OfflineStages
 ) -> Iterator[tuple[str, OfflineStages]]:
-    """What was taken out, and the stages without it: the learned reranker, then each candidate source by itself.
+    """What was taken out, and the stages without it: the learned reranker, the pool, each candidate source by itself.
 
     The reranker of the release is not trained again without the source. Raises `InvalidRelease`.
     """
     yield "the learned reranker", replace(stages, reranker=Reranker(None, stages.popularity))
     settings = settings_of(repository, release)
+    if settings.trees:
+        yield "the pool", load_stages(reader, repository, release, replace(settings, trees=""))
     for source, share in settings.quotas.items():
         if share and any(other for name, other in settings.quotas.items() if name != source):
             yield f"source {source}", load_stages(reader, repository, release, without(settings, source))

@@ -11,26 +11,12 @@ from interest.model import DAY_S
 from interest.profile import HALF_LIVES_S
 from ranking.batch import CandidateBatch
 from ranking.history import PairHistory, pair_history
-from ranking.item_features import ITEM_FEATURES, item_features, ranks
 from ranking.item_statistics import ItemStatistics
-from ranking.neighbours import NEAR_FEATURES
+from ranking.pool_features import POOL_FEATURES, POOL_RISING, greatest_of_users, pool_columns
 from ranking.popularity import Popularity
-from ranking.sources import SCORES
-
-RANKED_SOURCES = ("collaborative", "session", "together", "content", "together_recent", "together_session")
-SHARED_SOURCES = (
-    "collaborative",
-    "together",
-    "collaborative_recent",
-    "together_recent",
-)  # score over the user's greatest one
 
 FEATURES: tuple[str, ...] = (
-    *(f"source_{source}" for source in SCORES),
-    *(f"{source}_rank" for source in RANKED_SOURCES),
-    *(f"{source}_share" for source in SHARED_SOURCES),
-    *NEAR_FEATURES,
-    *ITEM_FEATURES,
+    *POOL_FEATURES,
     "own_acts",
     "own_glances",
     "own_negatives",
@@ -61,7 +47,7 @@ FEATURES: tuple[str, ...] = (
     "repeats_offered",
 )
 
-RISING: tuple[str, ...] = ("source_collaborative", "source_content", "facet_overlap")
+RISING: tuple[str, ...] = (*POOL_RISING, "facet_overlap")
 """Features of which more never lowers a score, so that declaring an interest never works against it."""
 
 
@@ -92,9 +78,7 @@ def make_features(
     history = pair_history(users)
     found = history.find(user, candidates.candidate_item)
     columns: list[Floats | Doubles] = [
-        *_source_features(candidates, user),
-        *statistics.neighbours.features(users, candidates),
-        *item_features(users, user, candidates.candidate_item, offsets, view, popularity, statistics),
+        *pool_columns(users, candidates, view, popularity, statistics),
         *_history_features(users.now, history, found, user),
         overlap,
         share,
@@ -105,19 +89,6 @@ def make_features(
     for place, column in enumerate(columns):
         by_feature[place] = column
     return FeatureBatch(by_feature.T, muted)
-
-
-def _source_features(candidates: CandidateBatch, user: Longs) -> list[Floats | Doubles]:
-    scores, offsets = candidates.candidate_score, candidates.candidate_offsets
-    of = dict(zip(SCORES, np.ascontiguousarray(scores.T), strict=True))
-    places = [ranks(of[source], user, offsets) for source in RANKED_SOURCES]
-    return [*of.values(), *places, *(_share(of[source], user, offsets) for source in SHARED_SOURCES)]
-
-
-def _share(scores: Floats, user: Longs, offsets: Longs) -> Doubles:
-    greatest = _user_max(np.where(np.isnan(scores), -np.inf, scores.astype(np.float64)), offsets)[user]
-    share: Doubles = scores / np.where(greatest > 0, greatest, np.nan)
-    return share
 
 
 def _history_features(instants: Doubles, history: PairHistory, found: Longs, user: Longs) -> list[Doubles]:
@@ -226,18 +197,9 @@ def _activity_features(now: Doubles, history: PairHistory, found: Longs, user: L
         np.log1p(sessions),
         acts / np.maximum(sessions, 1),
         quantity / np.maximum(items, 1.0),
-        _user_max(used, offsets),
+        greatest_of_users(used, offsets),
     ]
     return [column[user] for column in columns]
-
-
-def _user_max(values: Doubles, offsets: Longs) -> Doubles:
-    """Greatest value of each slice, [B]; -inf for an empty one."""
-    greatest = np.full(len(offsets) - 1, -np.inf)
-    filled = np.flatnonzero(np.diff(offsets))
-    if len(filled):
-        greatest[filled] = np.maximum.reduceat(values, offsets[filled])
-    return greatest
 
 
 def _sums(groups: Longs, values: Doubles, number: int) -> Doubles:

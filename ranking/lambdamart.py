@@ -10,6 +10,7 @@ import lightgbm
 
 from interest.batch import Doubles, Floats, Longs
 from ranking.features import FEATURES, RISING
+from ranking.pool_features import POOL_FEATURES
 from ranking.reranker import MODEL_FILE, SETTINGS_FILE
 
 SPREAD_STEP = 16  # every so many rows tell how widely scores are spread
@@ -36,7 +37,10 @@ class BoosterSettings:
 
 @dataclass(frozen=True, slots=True)
 class RankingData:
-    """Queries to learn from: `values` float32 [N, F], `labels` [N] (0 or 1), `lengths` [Q] rows of each query."""
+    """Queries to learn from: `values` float32 [N, F], `labels` [N] (0 or 1), `lengths` [Q] rows of each query.
+
+    F is len(FEATURES), or len(POOL_FEATURES) for trees of a retriever.
+    """
 
     values: Floats
     labels: Floats
@@ -66,6 +70,16 @@ def fit_booster(train: RankingData, settings: BoosterSettings, seed: int) -> lig
     spread = [float(predict(one, train.values[::SPREAD_STEP], settings.threads).std()) for one in (first, second)]
     share = settings.cross_entropy_share
     return _added(first, 1 - share, second, share * spread[0] / spread[1] if spread[1] else 0.0)
+
+
+def fit_pool_trees(train: RankingData, settings: BoosterSettings, seed: int) -> str:
+    """LightGBM's text of `settings.trees` trees over `POOL_FEATURES`, of LambdaMART alone.
+
+    Its truncation reaches as deep as it is told to: to the place where a retriever cuts.
+    """
+    booster = lightgbm.train(_parameters(settings, seed, POOL_FEATURES), _dataset(train, POOL_FEATURES), settings.trees)
+    text: str = booster.model_to_string()
+    return text
 
 
 def continue_booster(
@@ -109,11 +123,11 @@ def _scaled(booster: lightgbm.Booster, factor: float) -> list[str]:
     ]
 
 
-def _dataset(data: RankingData) -> lightgbm.Dataset:
-    return lightgbm.Dataset(data.values, data.labels, group=data.lengths, feature_name=list(FEATURES))
+def _dataset(data: RankingData, features: tuple[str, ...] = FEATURES) -> lightgbm.Dataset:
+    return lightgbm.Dataset(data.values, data.labels, group=data.lengths, feature_name=list(features))
 
 
-def _parameters(settings: BoosterSettings, seed: int) -> dict[str, Any]:
+def _parameters(settings: BoosterSettings, seed: int, features: tuple[str, ...] = FEATURES) -> dict[str, Any]:
     return {
         "objective": "lambdarank",
         "learning_rate": settings.learning_rate,
@@ -121,7 +135,7 @@ def _parameters(settings: BoosterSettings, seed: int) -> dict[str, Any]:
         "min_data_in_leaf": settings.min_rows_in_leaf,
         "lambdarank_truncation_level": settings.truncation,
         "feature_fraction": settings.feature_fraction,
-        "monotone_constraints": [int(name in RISING) for name in FEATURES],
+        "monotone_constraints": [int(name in RISING) for name in features],
         "deterministic": True,
         "force_col_wise": True,
         "num_threads": settings.threads,

@@ -1,4 +1,4 @@
-"""Learning to rank from past requests: their queries, made by the code that serves, quotas and the fitted booster."""
+"""Learning to rank from past requests: their queries, made by the code that serves, and the fitted booster."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -6,7 +6,7 @@ from dataclasses import replace
 import lightgbm
 import numpy as np
 
-from interest.batch import Doubles, Longs, UserBatch
+from interest.batch import Doubles, UserBatch
 from interest.lookup import InterestLookup
 from ranking.batch import CandidateRequest
 from ranking.features import make_features
@@ -18,40 +18,12 @@ from ranking.newcomers import as_newcomers
 from ranking.offline import USERS_AT_ONCE, candidate_labels, plain_requests
 from ranking.popularity import Popularity
 from ranking.queries import Queries, fewer_negatives, joined, with_a_wanted_item
-from ranking.quotas import fit_quotas, source_lists
 from ranking.requests import PastRequests
-from ranking.retriever_settings import RetrieverSettings
 from ranking.training_windows import TrainingSettings, Window, World
 
 VALIDATION_SHARE = 0.25  # of the queries, the latest ones
 FEWEST_QUERIES = 50  # with fewer there is nothing to learn from
 METRIC_PLACES = 10
-QUOTA_REQUESTS = 400  # that the quotas of the sources are fitted to
-
-
-def fit_retriever(world: World, window: Window, settings: RetrieverSettings, seed: int) -> RetrieverSettings:
-    """These settings with quotas fitted to the requests of one window, in both modes."""
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(window.requests))[:QUOTA_REQUESTS])
-    requests = window.requests.take(chosen)
-    even = dict.fromkeys(settings.quotas, 1)  # lists of one depth, so that every quota can be tried on them
-    retriever = make_retriever(world.catalogue, world.popularity, window.model, replace(settings, quotas=even))
-    lookup = InterestLookup(window.model, world.catalogue)
-    lists: list[list[Longs]] = []
-    wanted: list[Longs] = []
-    for batch in _batches(requests):
-        users = _users(world, lookup, batch)
-        for new_only in (False, True):
-            found = retriever.source_lists(users, plain_requests(batch.as_of, new_only, settings.candidates))
-            for user, named in enumerate(found):
-                keys = batch.wanted[batch.wanted_offsets[user] : batch.wanted_offsets[user + 1]]
-                if new_only:
-                    keys = np.setdiff1d(keys, _own(users, user))
-                if len(keys):
-                    lists.append(named)
-                    wanted.append(keys)
-    if len(lists) < FEWEST_QUERIES:
-        return settings
-    return replace(settings, quotas=fit_quotas(source_lists(lists, wanted), settings.quotas, settings.candidates))
 
 
 def past_queries(
@@ -99,6 +71,18 @@ def fit_reranker(
     return booster, metrics | {"trees": float(booster.num_trees())}
 
 
+def batches(requests: PastRequests) -> Iterator[PastRequests]:
+    """As many at once as serving would see."""
+    for start in range(0, len(requests), USERS_AT_ONCE):
+        yield requests.take(np.arange(start, min(start + USERS_AT_ONCE, len(requests))))
+
+
+def users_of(world: World, lookup: InterestLookup, requests: PastRequests) -> UserBatch:
+    """As the lookup stage knew them at each request."""
+    ids = [world.user_ids[key] for key in requests.user_key.tolist()]
+    return lookup.lookup(world.reader.profiles_as_of(ids, requests.as_of.tolist()), requests.as_of)
+
+
 def _window_queries(world: World, window: Window, settings: TrainingSettings) -> list[Queries]:
     """Each request in both modes, with repeats and new items only, and some of them again as of newcomers."""
     if len(window.hidden):
@@ -106,8 +90,8 @@ def _window_queries(world: World, window: Window, settings: TrainingSettings) ->
     maker = _QueryMaker(world, window, settings)
     count = settings.retriever.candidates
     found = []
-    for batch in _batches(window.requests):
-        users = _users(world, maker.lookup, batch)
+    for batch in batches(window.requests):
+        users = users_of(world, maker.lookup, batch)
         for new_only in (False, True):
             found.append(maker.queries(users, batch, plain_requests(batch.as_of, new_only, count)))
     told = as_newcomers(world.events, window.requests, settings.newcomer_share, maker.view, world.user_ids, window.rng)
@@ -126,8 +110,8 @@ def _new_item_queries(world: World, window: Window, settings: TrainingSettings) 
     popularity.append(without_items(world.events, window.hidden))
     maker = _QueryMaker(replace(world, popularity=popularity), window, settings)
     found = []
-    for batch in _batches(window.requests):
-        users = _users(world, maker.lookup, batch)
+    for batch in batches(window.requests):
+        users = users_of(world, maker.lookup, batch)
         asked = plain_requests(batch.as_of, True, settings.retriever.candidates)
         found.append(maker.queries(users, batch, among_hidden(asked, users, batch, window.hidden, window.rng)))
     return found
@@ -140,8 +124,10 @@ class _QueryMaker:
         self.lookup = InterestLookup(window.model, world.catalogue)
         self.view = world.catalogue.view()
         self._popularity = world.popularity
-        self._retriever = make_retriever(world.catalogue, world.popularity, window.model, settings.retriever)
         self._statistics = ItemStatistics.of(window.model, self.view)
+        self._retriever = make_retriever(
+            world.catalogue, world.popularity, window.model, settings.retriever, self._statistics
+        )
         self._negatives = settings.negatives
         self._rng = window.rng
 
@@ -152,20 +138,6 @@ class _QueryMaker:
         data = RankingData(values, labels, np.diff(candidates.candidate_offsets))
         queries = Queries(data, requests.as_of, asked.exclude_seen)
         return fewer_negatives(with_a_wanted_item(queries), self._negatives, self._rng)
-
-
-def _batches(requests: PastRequests) -> Iterator[PastRequests]:
-    for start in range(0, len(requests), USERS_AT_ONCE):
-        yield requests.take(np.arange(start, min(start + USERS_AT_ONCE, len(requests))))
-
-
-def _users(world: World, lookup: InterestLookup, requests: PastRequests) -> UserBatch:
-    ids = [world.user_ids[key] for key in requests.user_key.tolist()]
-    return lookup.lookup(world.reader.profiles_as_of(ids, requests.as_of.tolist()), requests.as_of)
-
-
-def _own(users: UserBatch, user: int) -> Longs:
-    return users.behaviour_item[users.behaviour_offsets[user] : users.behaviour_offsets[user + 1]]
 
 
 def _candidate_ndcg(scores: Doubles, data: RankingData) -> float:

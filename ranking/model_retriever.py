@@ -5,17 +5,31 @@ import numpy as np
 from interest.batch import Floats, Longs
 from interest.catalogue import Catalogue, CatalogueView
 from interest.model import InterestModel
+from ranking.item_statistics import ItemStatistics
+from ranking.pool import Pool
 from ranking.popularity import Popularity
 from ranking.retriever import Retriever
 from ranking.retriever_settings import RetrieverSettings
 
 
 def make_retriever(
-    catalogue: Catalogue, popularity: Popularity, model: InterestModel, settings: RetrieverSettings
+    catalogue: Catalogue,
+    popularity: Popularity,
+    model: InterestModel,
+    settings: RetrieverSettings,
+    statistics: ItemStatistics | None = None,
 ) -> Retriever:
-    """The retriever over the interest model's output vectors, with the release's quotas."""
+    """The retriever over the interest model's output vectors, with the release's quotas and trees.
+
+    `statistics`: those of the model's items, made here where they are needed and nobody has them. Raises
+    `InvalidRelease` for trees that are none.
+    """
     keys, vectors = model_items(model, catalogue.view())
-    return Retriever(catalogue, popularity, keys, vectors, settings.quotas, heads=model.heads)
+    pool = None
+    if settings.trees:
+        known = statistics or ItemStatistics.of(model, catalogue.view())
+        pool = Pool.of(settings.trees, settings.pool, popularity, known)
+    return Retriever(catalogue, popularity, keys, vectors, settings.quotas, heads=model.heads, pool=pool)
 
 
 def model_items(model: InterestModel, view: CatalogueView) -> tuple[Longs, Floats]:

@@ -74,7 +74,7 @@ def load_stages(
     if "reranker" in release.models:
         version = repository.open_version("reranker", release.models["reranker"])
         reranker = Reranker.load(version.folder, popularity, statistics)
-    retriever = make_retriever(catalogue, popularity, model, settings)
+    retriever = make_retriever(catalogue, popularity, model, settings, statistics)
     lookup = InterestLookup(model, catalogue)
     return OfflineStages(catalogue, popularity, lookup, retriever, reranker, settings.candidates)
 

@@ -16,6 +16,7 @@ from ranking.filter_nodes import Mask
 from ranking.index import IndexSettings, ItemIndex
 from ranking.index_settings import FLAT
 from ranking.lender import MOST_BORROWERS, Lender
+from ranking.pool import Pool
 from ranking.popularity import ALL_TIME, Popularity
 from ranking.sources import (
     COLLABORATIVE,
@@ -55,6 +56,7 @@ class Retriever:
         quotas: Mapping[str, int] = DEFAULT_QUOTAS,
         threads: int = 1,
         heads: int = 1,
+        pool: Pool | None = None,
     ) -> None:
         """`item_keys` int64 [m], `item_vectors` float32 [m, D]: the output vectors of the interest model.
 
@@ -63,13 +65,15 @@ class Retriever:
         Their D columns are cut into `heads` equal parts: the first one says what comes next, the last one what goes
         together.
 
-        `quotas`: shares of the candidates by source name. Raises `InvalidConfig` for a missing or unknown source.
+        `quotas`: shares of what the sources name, by source. Raises `InvalidConfig` for a missing or unknown source.
+        Without `pool` that is the candidates.
         """
         if set(quotas) != set(SOURCES) or min(quotas.values()) < 0 or not any(quotas.values()):
             raise InvalidConfig(f"quotas {dict(quotas)}: must give a share of 0 or more to each of {SOURCES}")
         self._catalogue = catalogue
         self._popularity = popularity
         self._quotas = dict(quotas)
+        self._pool = pool
         self._eligibility = Eligibility()
         self._boosting = Boosting()
         width = item_vectors.shape[1] // heads
@@ -114,6 +118,8 @@ class Retriever:
     def retrieve(self, users: UserBatch, requests: CandidateRequest, boosts: Boosts | None = None) -> CandidateBatch:
         """min(count, eligible) candidates a user, ordered by item key, each with the score of every source.
 
+        They are the sources' best, or what the pool's trees choose from more of these.
+
         A request that gives its candidates gets those of them that the catalogue knows. What a source found and a
         factor above 1 lifts is among the candidates before anything else that the sources found.
         Scores are NaN where undefined: no vector on either side, an item the user never dealt with. They do not depend
@@ -124,15 +130,20 @@ class Retriever:
             view, users, exclusions(users, requests), own_weights(users), self._boosting.lifted(boosts, view)
         )
         chosen = _given(requests, view)
+        sizes = requests.count if self._pool is None else np.maximum(requests.count, self._pool.size)
         for group in self._eligibility.groups(batch.view, requests):
             asking = [user for user in group.members if not requests.given[user]]
-            for count in np.unique(requests.count[asking]):
-                members = [user for user in asking if requests.count[user] == count]
+            for count in np.unique(sizes[asking]):
+                members = [user for user in asking if sizes[user] == count]
                 part = Group(members, group.eligible, group.keys)
                 lists = self._lists(batch, part, int(count))
                 for user in members:
                     chosen[user] = self._union(batch, part, lists, user, int(count))
-        return self._scored(batch, chosen)
+        named = self._scored(batch, chosen)
+        if self._pool is None:
+            return named
+        most = np.where(requests.given, np.diff(named.candidate_offsets), requests.count)
+        return self._pool.best(users, named, most, batch.lifted_among(named), batch.view)
 
     def source_lists(self, users: UserBatch, requests: CandidateRequest) -> list[list[Longs]]:
         """For each user, what each of `SOURCES` names, best first: the lists whose union `retrieve` makes."""
@@ -234,6 +245,15 @@ class _Batch:
         """bool [len(keys)]; the keys are of the view."""
         mask = self.lifted.get(user)
         return np.zeros(len(keys), dtype=np.bool_) if mask is None else mask[self.view.rows(keys)]
+
+    def lifted_among(self, named: CandidateBatch) -> Mask:
+        """bool [N]"""
+        offsets, keys = named.candidate_offsets, named.candidate_item
+        marks = np.zeros(len(keys), dtype=np.bool_)
+        for user in self.lifted:
+            part = slice(offsets[user], offsets[user + 1])
+            marks[part] = self.is_lifted(user, keys[part])
+        return marks
 
 
 def _given(requests: CandidateRequest, view: CatalogueView) -> list[Longs]:

@@ -1,6 +1,7 @@
 """Training: from a store's items and events to a release in the model repository."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +10,12 @@ from rich.progress import Progress
 from interest.incremental import first_checkpoint
 from interest.store.protocol import StoreReader, StoreWriter
 from ranking.encoder import CombinedEncoder, Encoder, MiniLMEncoder, NgramEncoder
-from ranking.learning import fit_reranker, fit_retriever, past_queries
+from ranking.learning import fit_reranker, past_queries
 from ranking.offline import all_items
 from ranking.queries import Queries
 from ranking.release import UNTIL, ModelRepository, Release
+from ranking.retriever_learning import fit_quotas_of, fit_trees
+from ranking.retriever_settings import RetrieverSettings
 from ranking.training_steps import (
     CHECKPOINT,
     RERANKED,
@@ -25,6 +28,7 @@ from ranking.training_steps import (
 )
 from ranking.training_windows import (
     TrainingSettings,
+    Window,
     World,
     fit_interest,
     held_out_windows,
@@ -64,10 +68,12 @@ def train(
     world = load_world(reader, encoder.name, encoder.dims, until)
     steps.show("log", 1, 1)
     past = past_windows(world, settings, rng, lambda done, total: steps.show("past interests", done, total))
+    known = _known_windows(world, settings, rng, steps) if past else []
     if past:
-        settings = replace(settings, retriever=fit_retriever(world, past[-1], settings.retriever, seed))
+        settings = replace(settings, retriever=fit_quotas_of(world, past[-1], settings.retriever, seed))
+        settings = replace(settings, retriever=_trees_fitted(world, known, settings, seed, steps))
     queries = past_queries(world, past, settings, lambda done, total: steps.show("past requests", done, total))
-    held_out = _held_out_queries(world, settings, rng, steps) if queries else None
+    held_out = _held_out_queries(world, known, settings, steps) if queries else None
     now = float(world.events.timestamp.max(initial=0.0))
     model = fit_interest(world, now, settings.interest, rng)
     keys, limit = np.sort(world.catalogue.view().keys), np.inf if until is None else until
@@ -110,12 +116,22 @@ def _fit_encoder(reader: StoreReader, settings: TrainingSettings, rng: np.random
     return neutral if settings.encoder == "ngram" else CombinedEncoder(neutral, MiniLMEncoder())
 
 
-def _held_out_queries(
-    world: World, settings: TrainingSettings, rng: np.random.Generator, steps: Steps
-) -> Queries | None:
+def _known_windows(world: World, settings: TrainingSettings, rng: np.random.Generator, steps: Steps) -> list[Window]:
+    """Those whose models know as much as the one that serves will, and those of new items."""
     windows = held_out_windows(world, settings, rng, lambda done, total: steps.show("held-out interests", done, total))
-    windows += new_item_windows(world, settings, rng, lambda done, total: steps.show("new items", done, total))
-    return past_queries(world, windows, settings, lambda done, total: steps.show("held-out requests", done, total))
+    return windows + new_item_windows(world, settings, rng, lambda done, total: steps.show("new items", done, total))
+
+
+def _trees_fitted(
+    world: World, known: Sequence[Window], settings: TrainingSettings, seed: int, steps: Steps
+) -> RetrieverSettings:
+    return fit_trees(world, known, settings, seed, lambda done, total: steps.show("candidates", done, total))
+
+
+def _held_out_queries(
+    world: World, known: Sequence[Window], settings: TrainingSettings, steps: Steps
+) -> Queries | None:
+    return past_queries(world, known, settings, lambda done, total: steps.show("held-out requests", done, total))
 
 
 def _write_reranker(

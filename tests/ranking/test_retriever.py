@@ -8,126 +8,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ranking.eligibility
-from interest.batch import Doubles, Floats, Longs, UserBatch, ragged_offsets
+from interest.batch import Doubles
 from interest.catalogue import Catalogue, CatalogueView
 from interest.errors import InvalidConfig, InvalidRequest
 from interest.events import EVENT_CODES, EventType
-from interest.items import DOMAINS, Item
+from interest.items import Item
 from interest.store.protocol import EventColumns, ItemChange
-from ranking.batch import CandidateBatch, CandidateRequest
-from ranking.boosting import Boosts
 from ranking.popularity import DAY_S, WINDOW, Popularity
 from ranking.retriever import Retriever
 from ranking.sources import COLLABORATIVE, CONTENT, POPULAR, REPEAT, SCORES, SESSION, SOURCES, TOGETHER
-
-ITEMS, DIMS, WIDTH, NOW = 400, 8, 6, 100 * DAY_S
-LEARNED = 300  # items with a collaborative vector; the others are new
-
-
-def item(key: int) -> Item:
-    return Item(
-        item_id=f"i{key}",
-        title=f"Thing number {key}",
-        domain=DOMAINS[key % len(DOMAINS)],
-        language=("en", "zh")[key % 2],
-        price=float(key % 50),
-        created_at=NOW + 30 * DAY_S if key % 40 == 7 else None,
-        available=key % 25 != 3,
-    )
-
-
-def changes(rng: np.random.Generator) -> list[ItemChange]:
-    vectors = rng.normal(size=(ITEMS, WIDTH)).astype(np.float32)
-    vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
-    encoded = [None if key % 10 == 9 else vectors[key] for key in range(ITEMS)]
-    return [ItemChange(key + 1, key, f"i{key}", item(key), encoded[key], "e") for key in range(ITEMS)]
-
-
-def log(rng: np.random.Generator, count: int = 3_000) -> EventColumns:
-    keys = np.minimum(rng.zipf(1.3, size=count), LEARNED) - 1
-    kinds = rng.choice([EVENT_CODES[EventType.VIEW], EVENT_CODES[EventType.PURCHASE]], size=count).astype(np.int8)
-    times = np.sort(rng.uniform(0, 120 * DAY_S, size=count))
-    return EventColumns(np.arange(count), np.zeros(count, np.int64), keys, kinds, times, np.full(count, np.nan))
-
-
-def retriever(rng: np.random.Generator) -> Retriever:
-    catalogue, popularity = Catalogue(WIDTH), Popularity()
-    vectors = rng.normal(size=(LEARNED, DIMS)).astype(np.float32)
-    made = Retriever(catalogue, popularity, np.arange(LEARNED), vectors, heads=2)
-    made.apply(changes(rng), log(rng))
-    return made
-
-
-def users(
-    rng: np.random.Generator,
-    behaviour: list[dict[int, EventType]],
-    now: Doubles | None = None,
-    vectors: bool = True,
-) -> UserBatch:
-    """One user per dict of item key -> what they did with it, ten days before NOW."""
-    count = len(behaviour)
-    keys = np.array([key for items in behaviour for key in sorted(items)], dtype=np.int64)
-    kinds = np.array([EVENT_CODES[items[key]] for items in behaviour for key in sorted(items)], dtype=np.int8)
-    content = rng.normal(size=(count, 2, WIDTH)).astype(np.float32)
-    content = content / np.linalg.norm(content, axis=2, keepdims=True)
-    at = np.full(len(keys), NOW - 10 * DAY_S)
-    vector = (vectors * rng.normal(size=(count, DIMS))).astype(np.float32)
-    return UserBatch(
-        now=np.full(count, NOW) if now is None else now,
-        vector=vector,
-        recent_vector=vector[:, ::-1].copy(),
-        session_vector=vector[:, ::-1].copy(),
-        content=vectors * content,
-        behaviour_offsets=ragged_offsets([len(items) for items in behaviour]),
-        behaviour_item=keys,
-        behaviour_type=kinds,
-        behaviour_count=np.ones(len(keys), np.int32),
-        behaviour_value=np.zeros(len(keys)),
-        behaviour_first_at=at,
-        behaviour_last_at=at,
-        behaviour_decayed=np.ones((len(keys), 3)),
-        facet_offsets=np.zeros(count + 1, np.int64),
-        facet_hash=np.zeros(0, np.uint64),
-        facet_weight=np.zeros(0, np.float32),
-    )
-
-
-def alike(batch: UserBatch) -> UserBatch:
-    """Every user with the vectors of the first one."""
-    rows = np.zeros(len(batch.now), dtype=np.int64)
-    vectors = {name: getattr(batch, name)[rows] for name in ("vector", "recent_vector", "session_vector", "content")}
-    return replace(batch, **vectors)
-
-
-def requests(
-    count: list[int],
-    exclude_seen: bool = False,
-    exclude: list[list[int]] | None = None,
-    domain: str = "",
-    language: str = "",
-    expression: str = "",
-    created_until: list[float] | None = None,
-    given: list[list[int] | None] | None = None,
-) -> CandidateRequest:
-    size, lists, own = len(count), exclude or [[]] * len(count), given or [None] * len(count)
-    return CandidateRequest(
-        count=np.array(count),
-        created_until=np.array(created_until or [NOW] * size),
-        exclude_seen=np.full(size, exclude_seen),
-        exclude_offsets=ragged_offsets([len(part) for part in lists]),
-        exclude_item=np.array([key for part in lists for key in part], dtype=np.int64),
-        domain=np.array([domain] * size, dtype=object),
-        language=np.array([language] * size, dtype=object),
-        filter=np.array([expression] * size, dtype=object),
-        given=np.array([part is not None for part in own]),
-        given_offsets=ragged_offsets([len(part or []) for part in own]),
-        given_item=np.array([key for part in own for key in part or []], dtype=np.int64),
-    )
-
-
-def of(batch: CandidateBatch, user: int) -> tuple[Longs, Floats]:
-    part = slice(batch.candidate_offsets[user], batch.candidate_offsets[user + 1])
-    return batch.candidate_item[part], batch.candidate_score[part]
+from tests.ranking.shelf import (
+    DIMS,
+    ITEMS,
+    LEARNED,
+    NOW,
+    WIDTH,
+    alike,
+    boosts,
+    changes,
+    item,
+    of,
+    requests,
+    retriever,
+    users,
+)
 
 
 def eligible(
@@ -386,15 +290,6 @@ def test_given_candidates_are_all_the_answer_with_the_scores_that_others_get() -
     np.testing.assert_array_equal(scores[shared], every_score[np.searchsorted(every_key, keys[shared])])
     assert {item(key).domain for key in of(answer, 1)[0].tolist()} == {"news"}
     assert len(of(answer, 2)[0]) == 0
-
-
-def boosts(*each: list[tuple[str, float]]) -> Boosts:
-    every = [boost for own in each for boost in own]
-    return Boosts(
-        boost_offsets=ragged_offsets([len(own) for own in each]),
-        boost_filter=np.array([expression for expression, _ in every], dtype=object),
-        boost_factor=np.array([factor for _, factor in every]),
-    )
 
 
 def test_what_a_source_found_and_a_factor_lifts_stays_among_the_candidates() -> None:
