@@ -1,6 +1,7 @@
 """One thin Ray class for every stage, one for models of a user's own, one for the ingress."""
 
 import gc
+import logging
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import TYPE_CHECKING
@@ -43,6 +44,14 @@ def collect_seldom() -> None:
     gc.set_threshold(ALLOCATIONS_A_COLLECTION)
 
 
+def log_with_ray() -> None:
+    """Attune's log lines go where Ray Serve's own of this replica go; of themselves they would go nowhere."""
+    ours, rays = logging.getLogger("attune"), logging.getLogger("ray.serve")  # the name that Ray tells users to take
+    ours.setLevel(rays.level)
+    ours.propagate = False
+    ours.handlers[:] = rays.handlers
+
+
 def keep_loaded() -> None:
     """What is loaded by now stays for good: the collector need not look at it again."""
     gc.collect()
@@ -57,6 +66,7 @@ class StageReplica:
 
     async def _start(self, model: Model, config: ServerConfig) -> None:
         collect_seldom()
+        log_with_ray()
         self._senders = Senders()
         self._model = model
         await model.load()
@@ -102,6 +112,7 @@ class ModelReplica:
 
     async def __init__(self, url: str, name: str) -> None:  # type: ignore[misc]  # Ray awaits it
         collect_seldom()
+        log_with_ray()
         self._host = ModelHost(url, name, kept_for(ray.serve.get_replica_context().app_name, name))
         keep_loaded()  # not the model: it may give way to another version
         await self._host.start()
@@ -143,6 +154,7 @@ class IngressReplica(GrpcCalls):
         from serve.ray_models import ClusterModels
 
         collect_seldom()
+        log_with_ray()
         handles = {name: by_value(handle) for name, handle in handles.items()}
         self._stages = {name: direct_stage(name, handles[name], config) for name in STAGES if goes_direct(name, config)}
         stages = {name: self._stages.get(name) or stage_of(name, handles[name]) for name in STAGES}
