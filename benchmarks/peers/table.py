@@ -25,11 +25,12 @@ def updated(readme: str, report: Report) -> str:
     _, marker, after = rest.partition(END)
     if not marker:
         raise ValueError(f"README: the lines {START} and {END} are missing")
-    machine, limits = report["machine"], report["generator_limit"].values()
+    machine = report["machine"]
+    limits = ", ".join(f"{limit:,.0f} at {number}" for number, limit in report["generator_limit"].items())
     where = (
         f"Measured on {machine['cores']} cores at commit {machine['commit']} on {machine['date']}, load "
         f"{machine['load_before']:.1f} before; medians of {report['rounds']} rounds of {report['seconds']:g} s, the "
-        f"servers in turn; the load generator's own limit is {min(limits):,.0f} requests/s."
+        f"servers in turn; load generator's own limit, requests/s by connections: {limits}."
     )
     return f"{before}{START}\n{markdown(rows(report))}\n\n{where}\n{END}{after}"
 
