@@ -30,7 +30,7 @@ class DeploymentConfig(Settings):
 
     num_replicas: int = Field(1, ge=1)
     autoscaling: Autoscaling | None = None  # replaces num_replicas; every request goes Ray's slower way then
-    max_ongoing_requests: int = Field(64, ge=1)
+    max_ongoing_requests: int = Field(64, ge=1)  # at a replica; of a stage that is called directly, by each ingress
     max_queued_requests: int = Field(-1, ge=-1)  # of one caller, when all replicas are busy; -1: any number
     num_cpus: float = Field(0.1, ge=0)
     num_gpus: float = Field(0, ge=0)

@@ -67,7 +67,7 @@ class StageReplica:
     async def _start(self, model: Model, config: ServerConfig) -> None:
         collect_seldom()
         log_with_ray()
-        self._senders = Senders()
+        self._senders, self._calls, self._last_calls_s = Senders(), None, 0.0
         self._model = model
         await model.load()
         self._calls = await call_listener(model.name, config, model.infer)

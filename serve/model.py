@@ -77,17 +77,20 @@ class OneThread:
 
     def _work(self) -> None:
         while (asked := self._asked.get()) is not None:
-            work, result, loop = asked
-            if result.cancelled():
-                continue
-            found: Tensors | BaseException
-            try:
-                found = work()
-            except BaseException as error:  # whatever it is, who waits must hear of it
-                found = error
-            with suppress(RuntimeError):  # of a loop that is closed: nobody waits there
-                loop.call_soon_threadsafe(_end, result, found)
-            del asked, work, result, found
+            _do(*asked)
+            del asked  # not until the next comes
+
+
+def _do(work: Callable[[], Tensors], result: asyncio.Future[Tensors], loop: asyncio.AbstractEventLoop) -> None:
+    if result.cancelled():
+        return
+    found: Tensors | BaseException
+    try:
+        found = work()
+    except BaseException as error:  # whatever it is, who waits must hear of it
+        found = error
+    with suppress(RuntimeError):  # of a loop that is closed: nobody waits there
+        loop.call_soon_threadsafe(_end, result, found)
 
 
 def _end(result: asyncio.Future[Tensors], found: Tensors | BaseException) -> None:

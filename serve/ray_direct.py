@@ -64,12 +64,14 @@ class DirectStage:
         self._replicas = replicas
         self._direct, self._others = (STAGE_CALLS.labels(name, way) for way in ("direct", "ray"))
         self._following: asyncio.Task[None] | None = None
+        self._closing = False
 
     def start(self) -> None:
         self._following = asyncio.get_running_loop().create_task(self._follow())
 
     async def close(self) -> None:
         """End every connection; calling it twice is harmless."""
+        self._closing = True
         if self._following is not None:
             self._following.cancel()
             await asyncio.wait([self._following])
@@ -87,14 +89,23 @@ class DirectStage:
 
     async def _once(self, tensors: Tensors) -> Tensors:
         with suppress(NoReplica):
-            answer = await self._replicas.call(tensors)
-            self._direct.inc()
-            return answer
+            return await self._counted(tensors)
         self._others.inc()
         return await self._by_ray(tensors)
 
+    async def _counted(self, tensors: Tensors) -> Tensors:
+        went = True
+        try:
+            return await self._replicas.call(tensors)
+        except NoReplica:
+            went = False
+            raise
+        finally:
+            if went:
+                self._direct.inc()
+
     async def _follow(self) -> None:
-        while True:
+        while not self._closing:  # Ray's waiting may swallow a cancellation that meets its result
             self._replicas.changed.clear()
             try:
                 await self._replicas.follow(await self._places())

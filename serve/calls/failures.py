@@ -1,5 +1,6 @@
 """Errors as the body of a frame: by the names of their classes and with their arguments, never by code."""
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -16,8 +17,10 @@ def body_of_error(error: AttuneError) -> Body:
     """What `error_of` makes the same error of: same class, same arguments."""
     names = [_name(kind) for kind in type(error).__mro__ if issubclass(kind, AttuneError)]
     if all(isinstance(argument, str | float | int | None) for argument in error.args):
-        return [packed((names, error.args, error.message))]
-    return [packed((names[-1:], (error.message,), error.message))]
+        with suppress(ValueError, OverflowError):  # half a character of text, a number beyond 64 bits
+            return [packed((names, error.args, error.message))]
+    message = error.message.encode("utf-8", "replace").decode()
+    return [packed((names[-1:], (message,), message))]
 
 
 def error_of(body: memoryview) -> AttuneError:

@@ -55,6 +55,7 @@ class CallListener:
             log.warning("%s: %d callers stay until the end", self.name, len(self.callers))
             for caller in list(self.callers):
                 caller.abort()
+            await self._all_gone.wait()  # what they asked is cancelled then
 
     def came(self, caller: "_Caller") -> None:
         self.callers.add(caller)

@@ -68,21 +68,28 @@ class Replicas:
 
     def _chosen(self) -> Connection | None:
         """One with room for a call, which it is reserved for. None: all are busy, or others wait."""
-        if not self._connections:
+        open_ones = self._open()
+        if not open_ones:
             raise NoReplica(self._name)
-        if self._waiting:
-            return None
-        return self._reserved()
+        return None if self._number_waiting() else self._reserved(open_ones)
 
-    def _reserved(self) -> Connection | None:
-        found = min(self._connections.values(), key=lambda one: one.reserved)
+    def _open(self) -> list[Connection]:
+        """A connection that ends is among ours for another turn of the loop: nothing can be said on it any more."""
+        return [connection for connection in self._connections.values() if not connection.closed]
+
+    def _number_waiting(self) -> int:
+        """Whoever has left is among them until its own turn of the loop."""
+        return sum(not turn.done() for turn in self._waiting)
+
+    def _reserved(self, open_ones: list[Connection]) -> Connection | None:
+        found = min(open_ones, key=lambda one: one.reserved)
         if found.reserved >= self._most_each:
             return None
         found.reserved += 1
         return found
 
     async def _turn(self) -> Connection:
-        if 0 <= self._most_waiting <= len(self._waiting):
+        if 0 <= self._most_waiting <= self._number_waiting():
             raise Overloaded(f"{self._name}: its queue is full")
         turn: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
         self._waiting[turn] = None
@@ -106,9 +113,10 @@ class Replicas:
         for turn in list(self._waiting):
             if turn.done():  # who waited has left
                 continue
-            if not self._connections:
+            open_ones = self._open()
+            if not open_ones:
                 turn.set_exception(NoReplica(self._name))
-            elif (connection := self._reserved()) is not None:
+            elif (connection := self._reserved(open_ones)) is not None:
                 turn.set_result(connection)
             else:
                 return

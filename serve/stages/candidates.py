@@ -103,7 +103,7 @@ class RerankerStage(ReleaseReplica):
     _reranker: "Reranker"
 
     def _load(self) -> None:
-        # These bring a compiler of a hundred megabytes, and only this stage needs it.
+        # These bring a compiler of a hundred megabytes, which the interest stage does without.
         from ranking.diversity import compile_ahead
         from ranking.reranker import Reranker
 

@@ -58,3 +58,11 @@ def test_arguments_that_are_no_plain_values_stay_behind() -> None:
 def test_nonsense_is_refused(told: object) -> None:
     with pytest.raises(ValueError, match=r"Expected|arguments"):
         error_of(memoryview(packed(told)))
+
+
+@pytest.mark.parametrize("argument", ["half \ud83d", 2**70])
+def test_what_messagepack_does_not_know_comes_as_the_plain_message(argument: str | int) -> None:
+    error = Overloaded("full", argument) if isinstance(argument, int) else Overloaded(argument)
+    found = sent(error)
+    assert type(found) is AttuneError
+    assert found.message == error.message.replace("\ud83d", "?")

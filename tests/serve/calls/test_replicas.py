@@ -183,3 +183,38 @@ async def test_closing_ends_what_is_under_way() -> None:
         with pytest.raises(ReplicaLost):
             await calls[0]
         await replica.stage.until(lambda: replica.stage.cancelled == [0])
+
+
+async def test_room_that_comes_as_a_waiting_caller_leaves_goes_to_the_next() -> None:
+    replica = Replica(holds=True)
+    async with following(replica, most_each=1) as replicas:
+        calls = calling(replicas, [1])
+        await replica.stage.until(lambda: replica.stage.asked == [1])
+        calls |= calling(replicas, [2])
+        await asyncio.sleep(0)  # it waits now
+        await asyncio.sleep(0)
+        (connection,) = replicas._connections.values()
+        (answer,) = connection._calls.values()
+        connection._calls.clear()
+        answer.set_result(asking(1))  # in one turn of the loop: an answer, a new call, and who waits gives up
+        calls |= calling(replicas, [3])
+        calls[2].cancel()
+        await replica.stage.until(lambda: replica.stage.asked == [1, 3])
+        let_go(replica)
+        assert await calls[3] == 3
+
+
+async def test_a_connection_that_is_about_to_be_lost_is_not_chosen() -> None:
+    one, other = Replica(), Replica()
+    async with following(one, other) as replicas:
+        first = next(iter(replicas._connections.values()))
+        first.close()  # it is lost in the next turn of the loop
+        calls = calling(replicas, range(4))
+        assert [await call for call in calls.values()] == list(range(4))
+
+
+async def test_when_all_connections_are_about_to_be_lost_there_is_no_replica() -> None:
+    async with following(Replica()) as replicas:
+        next(iter(replicas._connections.values())).close()
+        with pytest.raises(NoReplica):
+            await replicas.call(asking(1))
