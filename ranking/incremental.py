@@ -57,6 +57,7 @@ def train_incrementally(
         repository.open_version(CHECKPOINT, str(checkpoint_of(base))).folder, settings.interest
     )
     require_features(repository, base)
+    retrieving = settings_of(repository, base)
     folder = repository.open_version("encoder", base.models["encoder"]).folder
     _encode_new_items(reader, writer, folder, steps)
     encoder = encoder_identity(folder)
@@ -67,7 +68,7 @@ def train_incrementally(
     longer = continued_reranker(world, repository, base, settings, seed, steps)
     target = Target(repository, time.time() if created is None else created, data_fingerprint(world))
     interest, version = target.write_interest(model, following)
-    retriever = target.write_retriever(settings_of(repository, base), model, *encoder)
+    retriever = target.write_retriever(retrieving, model, *encoder)
     models = {**base.models, "interest": interest, "retriever": retriever}
     metrics = {name: base.metrics[name] for name in ("queries", "trees") if name in base.metrics}
     details = {**base.details, "from": base.name, "seed": seed, UNTIL: until, CHECKPOINT: version}

@@ -6,7 +6,6 @@ from interest.batch import Floats, Longs
 from interest.catalogue import Catalogue, CatalogueView
 from interest.model import InterestModel
 from ranking.item_statistics import ItemStatistics
-from ranking.pool import Pool
 from ranking.popularity import Popularity
 from ranking.retriever import Retriever
 from ranking.retriever_settings import RetrieverSettings
@@ -27,6 +26,9 @@ def make_retriever(
     keys, vectors = model_items(model, catalogue.view())
     pool = None
     if settings.trees:
+        # This brings a compiler of a hundred megabytes, which vLLM does not start beside.
+        from ranking.pool import Pool
+
         known = statistics or ItemStatistics.of(model, catalogue.view())
         pool = Pool.of(settings.trees, settings.pool, popularity, known)
     return Retriever(catalogue, popularity, keys, vectors, settings.quotas, heads=model.heads, pool=pool)

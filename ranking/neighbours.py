@@ -74,13 +74,13 @@ class Neighbours:
 
         Of more than `MOST_ITEMS` items nothing is known: their features are NaN, in training as in serving.
         """
+        _compiled_near()
         if len(model.item_ids) > MOST_ITEMS:
             return cls.nothing()
         rows = np.full(len(model.item_ids), -1, dtype=np.int64)
         keys = np.flatnonzero(row_of_key >= 0)
         rows[row_of_key[keys]] = view.rows(keys)
         content = np.concatenate([view.content, np.zeros((1, view.content.shape[1]), dtype=np.float32)])[rows]
-        _compiled_near()
         return cls((NeighbourTable.of(content), NeighbourTable.of(facet_vectors(view, rows))), row_of_key)
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +17,6 @@ from ranking.filter_nodes import Mask
 from ranking.index import IndexSettings, ItemIndex
 from ranking.index_settings import FLAT
 from ranking.lender import MOST_BORROWERS, Lender
-from ranking.pool import Pool
 from ranking.popularity import ALL_TIME, Popularity
 from ranking.sources import (
     COLLABORATIVE,
@@ -41,6 +41,9 @@ from ranking.sources import (
     own_weights,
 )
 
+if TYPE_CHECKING:
+    from ranking.pool import Pool
+
 SCORED_ONLY = IndexSettings(kind=FLAT)  # of vectors that are looked up by item and never searched
 
 
@@ -56,7 +59,7 @@ class Retriever:
         quotas: Mapping[str, int] = DEFAULT_QUOTAS,
         threads: int = 1,
         heads: int = 1,
-        pool: Pool | None = None,
+        pool: "Pool | None" = None,
     ) -> None:
         """`item_keys` int64 [m], `item_vectors` float32 [m, D]: the output vectors of the interest model.
 

@@ -57,7 +57,7 @@ def fit_trees(
     """The settings of the retriever with trees fitted to some requests of these windows.
 
     They see the pool whole, in the ways that the reranker sees its candidates: with repeats and without, as of
-    newcomers, for new items alone. Without enough requests there are none.
+    newcomers, for new items alone. Without enough requests there are none, and what is cut off is what the quotas say.
     """
     retriever = replace(settings.retriever, candidates=settings.retriever.pool, trees="")
     wide = replace(settings, retriever=retriever, negatives=POOL_NEGATIVES)

@@ -52,9 +52,10 @@ def train(
 ) -> Release:
     """Fit every model, attach the item embeddings to the store, write the versions and the release.
 
-    Nothing leaks: a request's candidates and features come from the profile and popularity as of the request, and
+    No feature leaks: a request's candidates and features come from the profile and popularity as of the request, and
     from an interest model fitted before its window, or on a log without what its user did from then on, through the
-    very code that serves. The interest model of the
+    very code that serves. Only the few trees that choose the candidates have learned from some of these requests, which
+    keeps a few more wanted items among their candidates than serving will. The interest model of the
     release is fitted on all events. Without enough events the release has no reranker, and serving uses
     `ranking.reranker.fused_scores`. The same store, settings, seed and number of threads give the same models.
     `created` is the release's time in unix seconds, now by the wall clock when not given. With `until` (unix seconds)

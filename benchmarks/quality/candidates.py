@@ -4,7 +4,8 @@
 
 Each folder needs a home under `--state` that `attune run` or `benchmarks.quality` has filled from it. Of every held-out
 request, as of its instant: what is served, the union of the sources without the trees that choose from their pool, and
-each source alone, all with as many candidates. The cost is CPU time of one core a user in batches of 64.
+each source alone, all with as many candidates; the quotas are the served ones, fitted to the whole pool. The cost is
+CPU time of one core a user in batches of 64.
 """
 
 import json
@@ -116,6 +117,7 @@ def asked(
         part = slice(start, start + USERS_AT_ONCE)
         profiles = reader.profiles_as_of(task.user_ids[part], task.as_of[part].tolist())
         users = stages.lookup.lookup(profiles, task.as_of[part])
+        next(iter(retrievers.values())).retrieve(users, plain_requests(task.as_of[part], task.exclude_seen, DEPTHS[0]))
         wanted = [wanted_keys(view, task, start + user) for user in range(len(profiles))]
         for name, retriever in retrievers.items():
             for depth in DEPTHS:
