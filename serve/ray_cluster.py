@@ -3,12 +3,15 @@
 import os
 import random
 import shutil
+import signal
 import socket
 import tempfile
 import textwrap
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import ray
@@ -113,13 +116,14 @@ def running(config: ServerConfig, http: HttpConfig, build: Build = build_app) ->
     os.environ.update(environment(folder, config.generation.engine.model, http))
     try:
         _start_ray()
-        ray.serve.start(
-            proxy_location="HeadOnly",
-            http_options=_http_options(http),
-            grpc_options=gRPCOptions(port=http.grpc_port, grpc_servicer_functions=[SERVICER]),
-        )
-        ray.serve.run(application, name=APPLICATION, route_prefix="/")
-        yield f"http://{http.host}:{http.port}"
+        with _ended_by_sigterm():
+            ray.serve.start(
+                proxy_location="HeadOnly",
+                http_options=_http_options(http),
+                grpc_options=gRPCOptions(port=http.grpc_port, grpc_servicer_functions=[SERVICER]),
+            )
+            ray.serve.run(application, name=APPLICATION, route_prefix="/")
+            yield f"http://{http.host}:{http.port}"
     finally:
         try:
             if ray.is_initialized():
@@ -129,6 +133,23 @@ def running(config: ServerConfig, http: HttpConfig, build: Build = build_app) ->
             os.environ.clear()
             os.environ.update(before)
             shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends the block as Ctrl-C does. Ray's own way with it is to abort, and to leave what was started."""
+
+    def end(signum: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + signum)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only that one may set handlers
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _http_options(http: HttpConfig) -> dict[str, Any]:

@@ -1,7 +1,9 @@
-"""What Ray's processes are told, without starting any."""
+"""What Ray's processes are told, without starting any, and what SIGTERM does meanwhile."""
 
+import signal
 import socket
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from typer.testing import CliRunner
 from interest.errors import InvalidConfig
 from serve.cli import app
 from serve.config import HttpConfig, Limits
-from serve.ray_cluster import FRONT, _http_options, environment, node_environment, with_ports
+from serve.ray_cluster import FRONT, _ended_by_sigterm, _http_options, environment, node_environment, with_ports
 
 
 def test_messages_between_deployments_may_be_larger_than_the_largest_body(tmp_path: Path) -> None:
@@ -86,3 +88,24 @@ def test_the_proxy_is_local_strips_what_is_ours_to_decide_and_sees_callers_leave
     assert told.count("bind 127.0.0.1:") == 2
     assert "http-request del-header x-request-timeout-seconds" in told
     assert "http-request set-header x-request-disconnect-disabled ?1" in told
+
+
+def test_sigterm_ends_what_it_meets_and_is_as_before_afterwards() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as told, _ended_by_sigterm():
+        signal.raise_signal(signal.SIGTERM)
+    assert told.value.code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_where_no_handler_can_be_set_the_block_runs_all_the_same() -> None:
+    ran = []
+
+    def block() -> None:
+        with _ended_by_sigterm():
+            ran.append(True)
+
+    thread = threading.Thread(target=block)
+    thread.start()
+    thread.join()
+    assert ran
