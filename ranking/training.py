@@ -15,7 +15,6 @@ from ranking.offline import all_items
 from ranking.queries import Queries
 from ranking.release import UNTIL, ModelRepository, Release
 from ranking.retriever_learning import fit_quotas_of, fit_trees
-from ranking.retriever_settings import RetrieverSettings
 from ranking.training_steps import (
     CHECKPOINT,
     RERANKED,
@@ -69,10 +68,10 @@ def train(
     world = load_world(reader, encoder.name, encoder.dims, until)
     steps.show("log", 1, 1)
     past = past_windows(world, settings, rng, lambda done, total: steps.show("past interests", done, total))
-    known = _known_windows(world, settings, rng, steps) if past else []
+    known: list[Window] = []
     if past:
-        settings = replace(settings, retriever=fit_quotas_of(world, past[-1], settings.retriever, seed))
-        settings = replace(settings, retriever=_trees_fitted(world, known, settings, seed, steps))
+        known = _known_windows(world, settings, rng, steps)
+        settings = _with_fitted_retriever(world, past[-1], known, settings, seed, steps)
     queries = past_queries(world, past, settings, lambda done, total: steps.show("past requests", done, total))
     held_out = _held_out_queries(world, known, settings, steps) if queries else None
     now = float(world.events.timestamp.max(initial=0.0))
@@ -123,10 +122,13 @@ def _known_windows(world: World, settings: TrainingSettings, rng: np.random.Gene
     return windows + new_item_windows(world, settings, rng, lambda done, total: steps.show("new items", done, total))
 
 
-def _trees_fitted(
-    world: World, known: Sequence[Window], settings: TrainingSettings, seed: int, steps: Steps
-) -> RetrieverSettings:
-    return fit_trees(world, known, settings, seed, lambda done, total: steps.show("candidates", done, total))
+def _with_fitted_retriever(
+    world: World, newest: Window, known: Sequence[Window], settings: TrainingSettings, seed: int, steps: Steps
+) -> TrainingSettings:
+    """Quotas of what the sources name, then the trees that choose from it."""
+    settings = replace(settings, retriever=fit_quotas_of(world, newest, settings.retriever, seed))
+    trees = fit_trees(world, known, settings, seed, lambda done, total: steps.show("candidates", done, total))
+    return replace(settings, retriever=trees)
 
 
 def _held_out_queries(

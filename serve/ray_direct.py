@@ -88,21 +88,14 @@ class DirectStage:
             raise NotReady(f"{self._name}: its replica died") from error
 
     async def _once(self, tensors: Tensors) -> Tensors:
-        with suppress(NoReplica):
-            return await self._counted(tensors)
-        self._others.inc()
-        return await self._by_ray(tensors)
-
-    async def _counted(self, tensors: Tensors) -> Tensors:
-        went = True
+        way = self._direct
         try:
             return await self._replicas.call(tensors)
         except NoReplica:
-            went = False
-            raise
+            way = self._others
         finally:
-            if went:
-                self._direct.inc()
+            way.inc()
+        return await self._by_ray(tensors)
 
     async def _follow(self) -> None:
         while not self._closing:  # Ray's waiting may swallow a cancellation that meets its result

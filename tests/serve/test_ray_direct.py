@@ -125,14 +125,20 @@ async def test_an_error_of_the_stage_is_the_callers_and_nothing_is_called_again(
         assert (replica.stage.asked, deployment.by_ray) == ([1], [])
 
 
+async def moved_on(deployment: Deployment, one: Replica, other: Replica) -> tuple[asyncio.Future[Tensors], Replica]:
+    """A call whose first replica has died, and the replica that holds it now."""
+    call = asyncio.ensure_future(deployment.stage(asking(1)))
+    await deployment.until(lambda: bool(one.stage.asked or other.stage.asked))
+    dying, living = (one, other) if one.stage.asked else (other, one)
+    dying.die()
+    await living.stage.until(lambda: living.stage.asked == [1])
+    return call, living
+
+
 async def test_a_call_whose_replica_dies_is_made_once_more_by_another() -> None:
     one, other = Replica(holds=True), Replica(holds=True)
     async with deployed(one, other) as deployment:
-        call = asyncio.ensure_future(deployment.stage(asking(1)))
-        await deployment.until(lambda: bool(one.stage.asked or other.stage.asked))
-        dying, living = (one, other) if one.stage.asked else (other, one)
-        dying.die()
-        await living.stage.until(lambda: living.stage.asked == [1])
+        call, living = await moved_on(deployment, one, other)
         living.stage.may_answer[1].set()
         assert number_of(await call) == 1
         assert deployment.by_ray == []
@@ -151,11 +157,7 @@ async def test_or_by_ray_when_there_is_no_other() -> None:
 async def test_one_whose_second_replica_dies_too_fails() -> None:
     one, other = Replica(holds=True), Replica(holds=True)
     async with deployed(one, other) as deployment:
-        call = asyncio.ensure_future(deployment.stage(asking(1)))
-        await deployment.until(lambda: bool(one.stage.asked or other.stage.asked))
-        dying, living = (one, other) if one.stage.asked else (other, one)
-        dying.die()
-        await living.stage.until(lambda: living.stage.asked == [1])
+        call, living = await moved_on(deployment, one, other)
         living.die()
         with pytest.raises(NotReady, match=r"^interest: its replica died$"):
             await call
