@@ -15,6 +15,7 @@ from serve.calls.connection import Connection, connect
 from serve.calls.wire import HEAD, Kind, Place, ReplicaLost, framed
 from serve.streams.wire import ADMITTED, Unreachable
 from tests.serve.calls.stage import HOST, Replica, asking, listening, number_of
+from tests.serve.raw_tcp import hears
 
 
 class Told:
@@ -194,7 +195,7 @@ async def test_who_does_not_know_the_key_is_refused(caplog: pytest.LogCaptureFix
 async def test_who_says_no_key_is_refused_after_a_while(caplog: pytest.LogCaptureFixture) -> None:
     replica = Replica(admit_s=0.01)
     async with listening(replica):
-        assert await hears(replica.place, replica.place.key[:31]) == b""
+        assert await hears(replica.place.host, replica.place.port, replica.place.key[:31]) == b""
     assert "no key within 0.01 s" in caplog.text
 
 
@@ -214,7 +215,7 @@ async def test_frames_that_make_no_sense_end_the_connection_and_no_other(
 ) -> None:
     replica = Replica()
     async with listening(replica), connected(replica) as connection:
-        assert await hears(replica.place, replica.place.key + nonsense) == ADMITTED
+        assert await hears(replica.place.host, replica.place.port, replica.place.key + nonsense) == ADMITTED
         assert "is refused" in caplog.text
         assert number_of(await connection.call(asking(1))) == 1
 
@@ -246,19 +247,3 @@ async def test_where_nobody_listens_nobody_is_reached() -> None:
         place = replica.place
     with pytest.raises(Unreachable):
         await connect(place, 1.0, Told())
-
-
-async def hears(to: Place, words: bytes) -> bytes:
-    """All that is said until the other end hangs up."""
-    reader, writer = await asyncio.open_connection(to.host, to.port)
-    heard = b""
-    try:
-        writer.write(words)
-        async with asyncio.timeout(5):
-            while more := await reader.read(1):
-                heard += more
-    except ConnectionResetError:
-        pass
-    finally:
-        writer.close()
-    return heard

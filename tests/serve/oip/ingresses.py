@@ -23,6 +23,11 @@ async def answer(server: InferenceServer, version: str = "") -> float:
     return float(found.outputs["y"][0, 0])
 
 
+async def states(server: InferenceServer) -> list[tuple[str, str, str]]:
+    """(version, state, reason) of each that the index lists."""
+    return [(one["version"], one["state"], one["reason"]) for one in await server.index()]
+
+
 async def until(condition: Callable[[], bool]) -> bool:
     """Whether it comes true within five seconds."""
     give_up = time.monotonic() + 5

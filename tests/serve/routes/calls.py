@@ -6,6 +6,8 @@ from typing import Any
 
 import httpx
 
+RECOMMEND = "/v1/recommendations"
+
 
 async def post(server: Any, path: str, **body: Any) -> dict[str, Any]:
     """The reply to a request that must succeed."""
@@ -24,6 +26,11 @@ async def get(server: Any, path: str) -> dict[str, Any]:
     return told(await server.client.get(path))
 
 
+async def post_event(server: Any, **event: Any) -> httpx.Response:
+    answer: httpx.Response = await server.client.post("/v1/events", json=event)
+    return answer
+
+
 def told(answer: httpx.Response) -> dict[str, Any]:
     assert answer.status_code in (200, 202), answer.text
     reply: dict[str, Any] = answer.json()
@@ -37,6 +44,7 @@ def ids(reply: dict[str, Any]) -> list[str]:
 def error_of(answer: httpx.Response) -> dict[str, Any]:
     body = answer.json()
     assert set(body) == {"error"}
+    assert set(body["error"]) == {"message", "type", "param", "code"}
     error: dict[str, Any] = body["error"]
     return error
 

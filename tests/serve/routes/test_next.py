@@ -10,11 +10,9 @@ from interest.errors import AttuneError
 from serve.ingress import Ingress
 from serve.paging import SETTLED_S
 from serve.replies import new_id
-from tests.serve.routes.calls import error_of, get, ids, post
+from tests.serve.routes.calls import RECOMMEND, error_of, get, ids, post
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-RECOMMEND = "/v1/recommendations"
 
 
 @pytest.fixture

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from interest.errors import AttuneError
-from tests.serve.routes.calls import error_of, get, ids, post, told
+from tests.serve.routes.calls import RECOMMEND, error_of, get, ids, post, told
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-RANK, RECOMMEND = "/v1/rank", "/v1/recommendations"
+RANK = "/v1/rank"
 
 
 @pytest.fixture

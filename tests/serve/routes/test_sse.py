@@ -13,11 +13,11 @@ from interest.store.open import open_reader
 from serve.config import GenerationConfig
 from serve.generation.templates import template_text
 from serve.metrics import TIERS
-from tests.serve.routes.calls import Leaver
+from tests.serve.routes.calls import RECOMMEND, Leaver
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-RECOMMEND, GENERATE = "/v1/recommendations", "/v1/generations"
+GENERATE = "/v1/generations"
 Told = list[tuple[str, dict[str, Any]]]
 
 

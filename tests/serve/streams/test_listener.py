@@ -10,7 +10,8 @@ import pytest_asyncio
 from interest.errors import InvalidRequest, NotReady
 from serve.streams.listener import Listener
 from serve.streams.senders import Senders
-from serve.streams.wire import ADMITTED, Destination, PartsLost, Sent
+from serve.streams.wire import ADMITTED, PartsLost, Sent
+from tests.serve.raw_tcp import hears
 from tests.serve.streams.answers import HOST, Answer, received
 
 
@@ -24,22 +25,6 @@ async def impatient() -> AsyncIterator[Listener]:
 
 async def sent(parts: int) -> Sent:
     return Sent(parts)
-
-
-async def hears(to: Destination, words: bytes) -> bytes:
-    """All that the listener says until it hangs up."""
-    reader, writer = await asyncio.open_connection(to.host, to.port)
-    writer.write(words)
-    heard = b""
-    try:
-        async with asyncio.timeout(5):
-            while more := await reader.read(1):
-                heard += more
-    except ConnectionResetError:
-        pass
-    finally:
-        writer.close()
-    return heard
 
 
 async def test_every_stream_gets_its_own_parts_in_order(listener: Listener, senders: Senders) -> None:
@@ -92,14 +77,14 @@ async def test_more_parts_than_were_sent_are_no_answer(listener: Listener) -> No
 @pytest.mark.parametrize("after_key", [b"\xff\xff\xff\xff", b"\0\0\0\1\xc1"])
 async def test_who_sends_nonsense_is_refused(listener: Listener, after_key: bytes) -> None:
     with listener.stream() as stream:
-        await hears(stream.destination, stream.destination.key + after_key)
+        await hears(stream.destination.host, stream.destination.port, stream.destination.key + after_key)
     assert not listener._connections
 
 
 async def test_only_who_knows_the_key_is_admitted(listener: Listener) -> None:
     with listener.stream() as stream:
         key = stream.destination.key
-        assert await hears(stream.destination, b"?" * len(key)) == b""
+        assert await hears(stream.destination.host, stream.destination.port, b"?" * len(key)) == b""
         reader, writer = await asyncio.open_connection(stream.destination.host, stream.destination.port)
         writer.write(key)
         async with asyncio.timeout(5):
@@ -111,5 +96,5 @@ async def test_who_does_not_say_the_key_in_time_is_refused(
     impatient: Listener, caplog: pytest.LogCaptureFixture
 ) -> None:
     with impatient.stream() as stream:
-        assert await hears(stream.destination, stream.destination.key[:-1]) == b""
+        assert await hears(stream.destination.host, stream.destination.port, stream.destination.key[:-1]) == b""
     assert "has not said the key" in caplog.text
