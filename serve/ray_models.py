@@ -32,7 +32,7 @@ START_TIMEOUT_S = 570.0  # of all replicas, with the loading of the model; `attu
 END_TIMEOUT_S = 60.0
 POLL_S = 0.5
 
-OWNED, FAILURES = "owned", "failures"  # folders of the cluster's texts
+OWNED, FAILURES, TURNS = "owned", "failures", "turns"  # folders of the cluster's texts
 LONGEST_REASON = 2000  # characters
 TROUBLE = (RayError, RayServeException, OSError)  # of Ray's own
 
@@ -62,11 +62,18 @@ class ClusterModels:
         self._published = ClusterTexts(PUBLISHED)
         self._kept = ClusterTexts(KEPT)
         self._failures = ClusterTexts(FAILURES)
+        self._turns = ClusterTexts(TURNS)
         self._deploying = threading.Lock()  # a DeploymentConfig of Serve's cannot be made in two threads at once
 
     async def published(self) -> Mapping[str, Deployed]:
         found = await _aside(self._published.all)
         return {name: Deployed.model_validate_json(text) for name, text in found.items()}
+
+    async def claim(self, model: str) -> bool:
+        return await _aside(self._claim, model)
+
+    async def release(self, model: str) -> None:
+        await _aside(self._release, model)
 
     def new(self, config: ModelConfig) -> Deployed:
         return Deployed(config=config, address=f"{APPLICATION}-{config.name}-{uuid.uuid4().hex[:8]}")
@@ -111,6 +118,22 @@ class ClusterModels:
     def host(self, deployed: Deployed) -> HostHandle:
         name = f"{MODEL_PREFIX}{deployed.config.name}"
         return HostHandle(name, by_value(DeploymentHandle(name, deployed.address)))
+
+    def _turn(self, model: str) -> str:
+        """The text that says whose turn it is: each who died with it has left its successor a text of its own."""
+        name = model
+        while (holder := self._turns.read(name)) not in ("", self._owner) and not _lives(holder):
+            name = f"{model}/after/{holder}"
+        return name
+
+    def _claim(self, model: str) -> bool:
+        turn = self._turn(model)
+        return self._turns.add(turn, self._owner) or self._turns.read(turn) == self._owner  # Ray may write it twice
+
+    def _release(self, model: str) -> None:
+        """Texts of successors stay: who has read the first one late must not find a turn that is nobody's."""
+        if self._turns.read(self._turn(model)) == self._owner:
+            self._turns.remove(model)
 
     def _own(self, deployed: Deployed) -> None:
         self._owned.write(deployed.address, Owned(deployed=deployed, owner=self._owner).model_dump_json())

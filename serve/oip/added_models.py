@@ -3,9 +3,8 @@
 import asyncio
 import contextvars
 import logging
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol
-from weakref import WeakValueDictionary
 
 from interest.errors import AttuneError, InvalidConfig
 from serve.oip.deployed import Deployed, Deployments
@@ -15,8 +14,9 @@ from serve.oip.ensemble import checked_ensemble, served_steps
 from serve.oip.entries import FOLLOW_S, Entry, Host, UserEntry, ensemble_entry, unknown
 from serve.oip.message import InferRequest, InferResponse
 from serve.oip.model_config import ModelConfig
-from serve.oip.model_folders import NOT_LOADED, folder_names, new_model, unserved_models
+from serve.oip.model_folders import NOT_LOADED, folder_names, new_model, require_folder, unserved_models
 from serve.oip.question import RECENT_S, Question
+from serve.oip.turns import Turns
 
 CLOSING_S = 10.0  # for what is under way when an ingress replica ends
 
@@ -43,7 +43,7 @@ class AddedModels:
         self._taken = taken
         self._deployments = deployments
         self._deployed: dict[str, Deployed] = {}
-        self._changing: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # those that somebody holds
+        self._turns = Turns(deployments)
         self._list = Question(self._ask)
         self._follower: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -64,6 +64,15 @@ class AddedModels:
     async def refresh(self) -> None:
         """Know what was served a moment ago, however many callers ask for names that are not."""
         await self._list.recent()
+
+    async def changed(self, name: str, change: Callable[[], Work]) -> None:
+        """Load or unload a model that is not one of these, in its turn. It goes on when its caller leaves."""
+
+        async def in_turn() -> None:
+            async with self._turns.of(name):
+                await change()
+
+        await asyncio.shield(self._spawn(in_turn()))
 
     async def load(self, name: str, override: str) -> None:
         """Serve what the model's folder says now, on all ingress replicas. It goes on when its caller leaves.
@@ -101,8 +110,11 @@ class AddedModels:
         await asyncio.gather(*(entry.close() for entry in self.entries.values()))
 
     async def _load(self, name: str, override: str) -> None:
-        async with self._changing.setdefault(name, asyncio.Lock()):
-            await self._list.recent()
+        await self._list.recent()
+        if name not in self._deployed:
+            await asyncio.to_thread(require_folder, self._url, name)  # names that clients make up take no turns
+        async with self._turns.of(name):
+            await self._list.now()
             served = self._deployed.get(name)
             if served is not None and served.address:
                 await self.entries[name].load(override)
@@ -157,8 +169,11 @@ class AddedModels:
             raise InvalidConfig(f"failed to load '{name}': it was loaded by another call at the same time")
 
     async def _unload(self, name: str) -> None:
-        async with self._changing.setdefault(name, asyncio.Lock()):
-            await self._list.recent()
+        await self._list.recent()
+        if name not in self._deployed:
+            raise unknown(name)
+        async with self._turns.of(name):
+            await self._list.now()
             if name not in self._deployed:
                 raise unknown(name)
             deployed = self._deployed[name]

@@ -28,6 +28,13 @@ class Deployments(Protocol):
         """By name, as it is at this moment. Raises `NotReady` when the list cannot be read."""
         ...
 
+    async def claim(self, model: str) -> bool:
+        """Take the turn to change a model; False as long as another ingress replica, one that lives, has it."""
+        ...
+
+    async def release(self, model: str) -> None:
+        """Give the turn back. Of what was not claimed here it does nothing."""
+
     def new(self, config: ModelConfig) -> Deployed:
         """At an address of its own, where nothing runs yet."""
         ...
@@ -76,6 +83,12 @@ class NoDeployments:
 
     async def published(self) -> Mapping[str, Deployed]:
         return {}
+
+    async def claim(self, model: str) -> bool:
+        return True
+
+    async def release(self, model: str) -> None:
+        """Nobody else could have it."""
 
     def new(self, config: ModelConfig) -> Deployed:
         return Deployed(config=config)

@@ -27,15 +27,18 @@ def new_model(url: str, name: str, override: str) -> ModelConfig:
 
     Raises `InvalidConfig` for a config that does not fit. `override`: a config as JSON in place of the file's.
     """
-    files, root = url_to_fs(url)
-    files.invalidate_cache()
-    if name in BUILT_IN or name not in _names(files, root):
-        raise UnknownModel(f"failed to load '{name}': the model repository has no folder of this name")
+    require_folder(url, name)
     folder = ModelFolder(url, name)
     config = folder.config(override)
     if not config.is_ensemble:
         wanted_versions(config, folder.versions())
     return config
+
+
+def require_folder(url: str, name: str) -> None:
+    """Raises `UnknownModel` where no folder of this name can be a model of a user's own."""
+    if name in BUILT_IN or name not in folder_names(url):
+        raise UnknownModel(f"failed to load '{name}': the model repository has no folder of this name")
 
 
 def wanted_versions(config: ModelConfig, found: list[str]) -> list[str]:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -124,7 +125,7 @@ class InferenceServer:
         override = config_parameter(model, parameters)
         try:
             if model in self._entries:
-                await self._entries[model].load(override)
+                await self._added.changed(model, partial(self._entries[model].load, override))
             else:
                 await self._added.load(model, override)
         except InvalidConfig as error:
@@ -133,7 +134,7 @@ class InferenceServer:
     async def unload(self, model: str) -> None:
         """Raises `InvalidInput` for a model that the server needs."""
         if model in self._entries:
-            await self._entries[model].unload()
+            await self._added.changed(model, self._entries[model].unload)
         else:
             await self._added.unload(model)
 

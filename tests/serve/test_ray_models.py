@@ -23,28 +23,10 @@ from serve.oip.model_folders import read_user_models
 from serve.oip.wanted import Wanted, wanted_of
 from serve.ray_kept import kept_for
 from serve.ray_models import ClusterModels
-from serve.ray_texts import ClusterText
+from tests.serve.cluster_texts import Texts
 from tests.serve.oip.folders import write_scaler
 
 OWNER = "this ingress replica"
-
-
-class Texts(dict[str, str]):
-    """`ClusterTexts` of one process."""
-
-    write, all = dict.__setitem__, dict.copy
-
-    def read(self, name: str) -> str:
-        return self.get(name, "")
-
-    def remove(self, name: str) -> None:
-        self.pop(name, None)
-
-    def text(self, name: str) -> ClusterText:
-        return ClusterText(self, name)  # type: ignore[arg-type]  # it reads and writes
-
-    def add(self, name: str, text: str) -> bool:
-        return self.setdefault(name, text) is text
 
 
 class Serve:

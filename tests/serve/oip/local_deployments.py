@@ -18,9 +18,18 @@ class LocalDeployments:
         self.unowned: list[Deployed] = []
         self.all_new = True  # ingress replicas
         self.reasons: dict[str, str] = {}
+        self.claimed: set[str] = set()
 
     async def published(self) -> Mapping[str, Deployed]:
         return dict(self.listed)
+
+    async def claim(self, model: str) -> bool:
+        free = model not in self.claimed
+        self.claimed.add(model)
+        return free
+
+    async def release(self, model: str) -> None:
+        self.claimed.discard(model)
 
     def new(self, config: ModelConfig) -> Deployed:
         self._started += 1

@@ -139,13 +139,17 @@ async def test_a_load_of_what_is_being_loaded_waits_and_then_finds_it_loaded(
     both: Pair, tmp_path: Path, deployments: LocalDeployments
 ) -> None:
     write_scaler(tmp_path)
-    await asyncio.gather(*(both[0].load("scaler") for _ in range(3)))
+    await asyncio.gather(*(server.load("scaler") for server in both for _ in range(3)))
     assert (await answer(both[1]), list(deployments.running)) == (2, ["scaler-1"])
 
 
-async def test_of_loads_by_two_ingress_replicas_at_once_one_serves_and_the_other_leaves_nothing(
-    both: Pair, tmp_path: Path, deployments: LocalDeployments
+async def test_of_two_loads_at_once_whose_turn_got_lost_one_serves_and_the_other_leaves_nothing(
+    both: Pair, tmp_path: Path, deployments: LocalDeployments, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    async def everybody(model: str) -> bool:
+        return True
+
+    monkeypatch.setattr(deployments, "claim", everybody)
     write_scaler(tmp_path)
     ended = await asyncio.gather(*(server.load("scaler") for server in both), return_exceptions=True)
     refused = [error for error in ended if error is not None]
