@@ -11,13 +11,15 @@ from serve.oip.deployed import Deployed, Deployments
 from serve.oip.draining import drained
 from serve.oip.ending import Endings, Work
 from serve.oip.ensemble import checked_ensemble, served_steps
-from serve.oip.entries import FOLLOW_S, Entry, Host, UserEntry, ensemble_entry, unknown
+from serve.oip.entries import FOLLOW_S, Entry, Host, UserEntry, ensemble_entry, unknown, unloaded_ensemble
 from serve.oip.message import InferRequest, InferResponse
 from serve.oip.model_config import ModelConfig
 from serve.oip.model_folders import NOT_LOADED, folder_names, new_model, require_folder, unserved_models
 from serve.oip.question import RECENT_S, Question
 from serve.oip.turns import Turns
 
+NO_CONFIGS: Mapping[str, ModelConfig] = {}
+ENSEMBLES = "/ensembles"  # the turn of them all, which is no model's name: none may come to be made of itself
 CLOSING_S = 10.0  # for what is under way when an ingress replica ends
 
 log = logging.getLogger("attune.models")
@@ -34,13 +36,24 @@ class Server(Protocol):
 class AddedModels:
     """One ingress replica's view of them; the list that counts is that of `deployments`."""
 
-    def __init__(self, url: str, taken: Collection[str], deployments: Deployments, permits: int = 256) -> None:
-        """`taken`: names of the models that the server was started with. `permits`: of an ensemble, at a time."""
+    def __init__(
+        self,
+        url: str,
+        taken: Collection[str],
+        deployments: Deployments,
+        permits: int = 256,
+        ensembles: Mapping[str, ModelConfig] = NO_CONFIGS,
+    ) -> None:
+        """`taken`: names of the models that the server was started with. `permits`: of an ensemble, at a time.
+
+        `ensembles`: those of the models of the start that can be changed and unloaded like ensembles that came later.
+        """
         self.entries: dict[str, Entry] = {}
         self._server: Server | None = None
         self._permits = permits
         self._url = url
         self._taken = taken
+        self._ensembles = ensembles
         self._deployments = deployments
         self._deployed: dict[str, Deployed] = {}
         self._turns = Turns(deployments)
@@ -64,6 +77,10 @@ class AddedModels:
     async def refresh(self) -> None:
         """Know what was served a moment ago, however many callers ask for names that are not."""
         await self._list.recent()
+
+    def has(self, name: str) -> bool:
+        """Whether a model of the start is changed here all the same."""
+        return name in self._ensembles
 
     async def changed(self, name: str, change: Callable[[], Work]) -> None:
         """Load or unload a model that is not one of these, in its turn. It goes on when its caller leaves."""
@@ -138,20 +155,30 @@ class AddedModels:
         """`served`: the ensemble of before."""
         config = await asyncio.to_thread(new_model, self._url, name, override)
         if config.is_ensemble:
-            await self._load_ensemble(config, served)
-        elif served is not None:
+            await self._load_ensemble(config)
+        elif served is not None or name in self._ensembles:
             raise InvalidConfig(f"failed to load '{name}': an ensemble of this name is served; unload it first")
         else:
             await self._load_model(name, config, override)
 
-    async def _load_ensemble(self, config: ModelConfig, served: Deployed | None) -> None:
+    async def _load_ensemble(self, config: ModelConfig) -> None:
         assert self._server is not None, "a server joins before the start"
-        deployed = Deployed(config=checked_ensemble(config, await served_steps(config, self._server.require)))
-        if served is None:
-            await self._publish(deployed)
-        elif served != deployed:
+        async with self._turns.of(ENSEMBLES):
+            await self._list.now()
+            config = checked_ensemble(config, await served_steps(config, self._server.require))
+            await self._serve_ensemble(Deployed(config=config, instead_of=self._ensembles.get(config.name)))
+
+    async def _serve_ensemble(self, deployed: Deployed) -> None:
+        """Instead of what is served under its name; what the server was started with needs no place on the list."""
+        listed = self._deployed.get(deployed.config.name)
+        if deployed == listed or (listed is None and deployed.is_of_start):
+            return
+        if listed is not None and deployed.is_of_start:
+            await self._deployments.withdraw(listed)
+        else:
             await self._deployments.replace(deployed)
-            await asyncio.sleep(2 * FOLLOW_S)  # every ingress replica has followed then
+        await self._list.now()
+        await asyncio.sleep(2 * FOLLOW_S)  # every ingress replica has followed then
 
     async def _load_model(self, name: str, config: ModelConfig, override: str) -> None:
         deployed = self._deployments.new(config)
@@ -170,10 +197,14 @@ class AddedModels:
 
     async def _unload(self, name: str) -> None:
         await self._list.recent()
-        if name not in self._deployed:
+        if name not in {*self._deployed, *self._ensembles}:
             raise unknown(name)
         async with self._turns.of(name):
             await self._list.now()
+            if name in self._ensembles:
+                config = self._ensembles[name]
+                await self._serve_ensemble(Deployed(config=config, instead_of=config, loaded=False))
+                return
             if name not in self._deployed:
                 raise unknown(name)
             deployed = self._deployed[name]
@@ -198,17 +229,23 @@ class AddedModels:
         for name in [name for name, deployed in self._deployed.items() if published.get(name) != deployed]:
             del self._deployed[name]
             self._spawn(drained(name, self.entries.pop(name)))
-        self._outdated = [deployed for name, deployed in published.items() if name in self._taken]
+        of_start = {name for name, one in published.items() if name in self._taken and not self._stands_in(one)}
+        self._outdated = [published[name] for name in of_start]
         for name, deployed in published.items():
-            if name not in self._taken and name not in self._deployed:
+            if name not in of_start and name not in self._deployed:
                 self._deployed[name] = deployed
                 self.entries[name] = self._new_entry(deployed)
+
+    def _stands_in(self, deployed: Deployed) -> bool:
+        """For an ensemble of the start; not one of a start of before, with another config."""
+        return deployed.instead_of is not None and deployed.instead_of == self._ensembles.get(deployed.config.name)
 
     def _new_entry(self, deployed: Deployed) -> Entry:
         config = deployed.config
         if not deployed.address:
             assert self._server is not None, "a server joins before the start"
-            return ensemble_entry(config, self._server.infer, self._permits)
+            ensemble = ensemble_entry if deployed.loaded else unloaded_ensemble
+            return ensemble(config, self._server.infer, self._permits)
         entry = UserEntry(config, self._deployments.host(deployed), config.instances)
         entry.follow()
         return entry

@@ -78,12 +78,12 @@ def inference_server(
     }
     configs = own.configs
     entries |= {name: UserEntry(configs[name], host, configs[name].instances) for name, host in own.hosts.items()}
-    added = AddedModels(config.models_url, {*BUILT_IN, *configs}, own.deployments, single)
+    ensembles = {name: one for name, one in configs.items() if one.is_ensemble}
+    added = AddedModels(config.models_url, {*BUILT_IN, *configs}, own.deployments, single, ensembles)
     server = InferenceServer("attune", version, entries, config.limits.max_timeout_ms / 1000, added)
     known = {**configs, **{name: entry.config for name, entry in entries.items()}}
-    for name, ensemble in configs.items():
-        if ensemble.is_ensemble:
-            server.add(name, ensemble_entry(checked_ensemble(ensemble, known), server.infer, single))
+    for name, ensemble in ensembles.items():
+        server.add(name, ensemble_entry(checked_ensemble(ensemble, known), server.infer, single))
     return server
 
 

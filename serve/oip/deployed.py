@@ -11,11 +11,19 @@ from serve.oip.model_config import ModelConfig, Part
 class Deployed(Part):
     """A model of a user's own that runs; `address` is where, in the words of the `Deployments` that started it.
 
-    An ensemble has no replicas: every ingress replica has its steps done by their models.
+    An ensemble has no replicas: every ingress replica has its steps done by their models. `instead_of`: the config that
+    the server was started with under this name, which it stands in for. `loaded`: False for one that is not served.
     """
 
     config: ModelConfig
     address: str = ""
+    instead_of: ModelConfig | None = None
+    loaded: bool = True
+
+    @property
+    def is_of_start(self) -> bool:
+        """Whether it says what the server was started with."""
+        return self.loaded and self.config == self.instead_of
 
 
 class Deployments(Protocol):

@@ -4,7 +4,7 @@ An ensemble has no queue of its own: its requests meet in the batches of its ste
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import ClassVar
 
 from interest.batch import Tensors
@@ -29,7 +29,7 @@ class EnsembleModel:
     def __init__(self, config: ModelConfig, infer: Infer) -> None:
         self._config = config
         self._infer = infer
-        self._steps = config.ensemble_scheduling.step if config.ensemble_scheduling else ()
+        self._steps = _steps(config)
 
     @property
     def config(self) -> ModelConfig:
@@ -64,26 +64,52 @@ class EnsembleModel:
 
 
 async def served_steps(config: ModelConfig, require: Require) -> dict[str, ModelConfig]:
-    """The models of its steps by name, itself left out. Raises `InvalidConfig` for one that is not served."""
+    """The models of its steps, and of theirs, by name, itself left out. Raises `InvalidConfig` for one not served."""
     found: dict[str, ModelConfig] = {}
-    for step in config.ensemble_scheduling.step if config.ensemble_scheduling else ():
-        if step.model_name == config.name:
+    waiting = list(_steps(config))
+    while waiting:
+        step = waiting.pop()
+        if step.model_name == config.name or step.model_name in found:
             continue
         version = "" if step.model_version == NEWEST else str(step.model_version)
         try:
             found[step.model_name] = await require(step.model_name, version)
         except UnknownModel as error:
             raise InvalidConfig(f"ensemble '{config.name}', step '{step.model_name}': {error.message}") from error
+        waiting += _steps(found[step.model_name])
     return found
 
 
+def _steps(config: ModelConfig) -> Sequence[EnsembleStep]:
+    """None of a model that is no ensemble, nor of one of Attune's own, which says what it is made of and runs alone."""
+    own = config.name in BUILT_IN
+    return () if own or config.ensemble_scheduling is None else config.ensemble_scheduling.step
+
+
+def _refuse_circles(config: ModelConfig, models: Mapping[str, ModelConfig]) -> None:
+    """An ensemble that is made of itself, at whatever depth, would never answer."""
+    seen: set[str] = set()
+    waiting = [step.model_name for step in _steps(config)]
+    while waiting:
+        name = waiting.pop()
+        if name == config.name:
+            raise InvalidConfig(f"ensemble '{config.name}': it is made of itself")
+        if name not in seen and name in models:
+            seen.add(name)
+            waiting += [step.model_name for step in _steps(models[name])]
+
+
 def checked_ensemble(config: ModelConfig, models: Mapping[str, ModelConfig]) -> ModelConfig:
-    """The config, if its steps fit together. `models`: those that steps may name. Raises `InvalidConfig`."""
-    steps = config.ensemble_scheduling.step if config.ensemble_scheduling else ()
+    """The config, if its steps fit together. Raises `InvalidConfig`.
+
+    `models`: those that steps may name, and of ensembles among them the steps, too.
+    """
+    steps = _steps(config)
     if not steps:
         raise InvalidConfig(f"ensemble '{config.name}': ensemble_scheduling has no step")
     if config.dynamic_batching is not None:
         raise InvalidConfig(f"ensemble '{config.name}': dynamic_batching belongs to the models of its steps")
+    _refuse_circles(config, models)
     known = {tensor.name: tensor for tensor in config.input}
     waiting = list(steps)
     while waiting:
@@ -108,9 +134,6 @@ def _given(
     """What a step adds to the tensors of the ensemble."""
     where = f"ensemble '{config.name}', step '{step.model_name}'"
     model = models.get(step.model_name)
-    of_users = step.model_name not in BUILT_IN
-    if step.model_name == config.name or (model is not None and model.is_ensemble and of_users):
-        raise InvalidConfig(f"{where}: an ensemble is no step of an ensemble, nor of itself")
     if model is None or model.model_transaction_policy.decoupled:
         raise InvalidConfig(f"{where}: no model of one answer has this name")
     if bool(model.max_batch_size) != bool(config.max_batch_size) or model.max_batch_size < config.max_batch_size:

@@ -11,7 +11,7 @@ from interest.errors import AttuneError, InvalidConfig
 from serve.oip.batching import DynamicBatcher
 from serve.oip.ensemble import EnsembleModel, Infer
 from serve.oip.errors import InvalidInput, UnknownModel
-from serve.oip.hosted import HostState, VersionState
+from serve.oip.hosted import UNLOADED, HostState, VersionState
 from serve.oip.message import Answer
 from serve.oip.model_config import ModelConfig
 from serve.oip.question import RECENT_S, Question
@@ -106,6 +106,17 @@ class FixedEntry:
 
     async def close(self, gone: AttuneError | None = None) -> None:
         await self._batcher.close(gone)
+
+
+class UnloadedEntry(FixedEntry):
+    """A model of that kind that is known and not served."""
+
+    @property
+    def versions(self) -> tuple[VersionState, ...]:
+        return (VersionState(self._version, "UNAVAILABLE", UNLOADED),)
+
+    def batcher(self, version: str) -> DynamicBatcher:
+        raise unknown(self.config.name, version)
 
 
 class Host(Protocol):
@@ -231,6 +242,10 @@ class UserEntry:
 def ensemble_entry(config: ModelConfig, infer: Infer, in_flight: int) -> FixedEntry:
     """`infer`: of the server that holds the models of the steps. `in_flight`: requests at a time."""
     return FixedEntry(EnsembleModel(config, infer), ENSEMBLE_VERSION, in_flight)
+
+
+def unloaded_ensemble(config: ModelConfig, infer: Infer, in_flight: int) -> UnloadedEntry:
+    return UnloadedEntry(EnsembleModel(config, infer), ENSEMBLE_VERSION, in_flight)
 
 
 def unknown(model: str, version: str = "") -> UnknownModel:

@@ -1,6 +1,7 @@
 """The protocol's server at one ingress replica: its models, their queues, their numbers; the same for HTTP and gRPC."""
 
 import asyncio
+from collections import ChainMap
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -124,7 +125,7 @@ class InferenceServer:
         """
         override = config_parameter(model, parameters)
         try:
-            if model in self._entries:
+            if model in self._entries and not self._added.has(model):
                 await self._added.changed(model, partial(self._entries[model].load, override))
             else:
                 await self._added.load(model, override)
@@ -133,7 +134,7 @@ class InferenceServer:
 
     async def unload(self, model: str) -> None:
         """Raises `InvalidInput` for a model that the server needs."""
-        if model in self._entries:
+        if model in self._entries and not self._added.has(model):
             await self._added.changed(model, self._entries[model].unload)
         else:
             await self._added.unload(model)
@@ -207,16 +208,17 @@ class InferenceServer:
 
     async def _entry(self, model: str) -> Entry:
         """A model of this name; asks what other ingress replicas have loaded before it says that there is none."""
-        if model in self._entries:
-            return self._entries[model]
-        if model not in self._added.entries:
+        found = self._added.entries.get(model) or self._entries.get(model)
+        if found is None:
             await self._added.refresh()
-        if model not in self._added.entries:
+            found = self._added.entries.get(model)
+        if found is None:
             raise unknown(model)
-        return self._added.entries[model]
+        return found
 
-    def _all(self) -> dict[str, Entry]:
-        return {**self._entries, **self._added.entries}
+    def _all(self) -> Mapping[str, Entry]:
+        """What came later stands in for an ensemble of the start that was changed."""
+        return ChainMap(self._added.entries, self._entries)
 
 
 def generated_json(response: InferResponse) -> dict[str, Any]:

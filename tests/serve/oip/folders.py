@@ -59,3 +59,12 @@ def write_twice(root: Path, name: str = "twice", model: str = "scaler", **change
     config = {"platform": "ensemble", "max_batch_size": 4, **tensors, "ensemble_scheduling": {"step": steps}}
     (root / name / "config.yaml").write_text(yaml.safe_dump({**config, **changes}))
     return root / name
+
+
+def steps(*models: tuple[str, str, str]) -> dict[str, Any]:
+    """(model, what it takes, what it makes) of each."""
+    return {
+        "step": [
+            {"model_name": model, "input_map": {"x": taken}, "output_map": {"y": made}} for model, taken, made in models
+        ]
+    }

@@ -2,10 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
-from serve.oip.added_models import AddedModels
+from serve.oip.added_models import NO_CONFIGS, AddedModels
+from serve.oip.entries import ensemble_entry
 from serve.oip.message import InferRequest
+from serve.oip.model_config import ModelConfig
 from serve.oip.server import InferenceServer
 from tests.serve.oip.folders import ONES
 from tests.serve.oip.local_deployments import LocalDeployments
@@ -13,14 +15,25 @@ from tests.serve.oip.local_deployments import LocalDeployments
 Pair = tuple[InferenceServer, InferenceServer]
 
 
-def new_ingress(deployments: LocalDeployments, taken: tuple[str, ...] = ()) -> InferenceServer:
-    server = InferenceServer("attune", "1", {}, 30, AddedModels(deployments._url, taken, deployments))
+def new_ingress(
+    deployments: LocalDeployments, taken: tuple[str, ...] = (), ensembles: Mapping[str, ModelConfig] = NO_CONFIGS
+) -> InferenceServer:
+    """`taken`: models of the start, for the caller to add. `ensembles`: those of the start."""
+    added = AddedModels(deployments._url, (*taken, *ensembles), deployments, ensembles=ensembles)
+    server = InferenceServer("attune", "1", {}, 30, added)
+    for name, config in ensembles.items():
+        server.add(name, ensemble_entry(config, server.infer, 4))
     return server
 
 
 async def answer(server: InferenceServer, version: str = "") -> float:
     found = await server.infer(InferRequest(model="scaler", version=version, inputs=ONES, datatypes={"x": "FP32"}))
     return float(found.outputs["y"][0, 0])
+
+
+async def twice(server: InferenceServer, model: str = "twice") -> float:
+    found = await server.infer(InferRequest(model=model, inputs={"a": ONES["x"]}, datatypes={"a": "FP32"}))
+    return float(found.outputs["c"][0, 0])
 
 
 async def states(server: InferenceServer) -> list[tuple[str, str, str]]:

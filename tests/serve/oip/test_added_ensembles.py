@@ -1,30 +1,15 @@
 """Ensembles that come into the repository while two ingress replicas serve."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from serve.oip.errors import InvalidInput, UnknownModel
-from serve.oip.message import InferRequest
-from serve.oip.server import InferenceServer
-from tests.serve.oip.folders import ONES, write_scaler, write_twice
-from tests.serve.oip.ingresses import Pair, answer, new_ingress
+from tests.serve.oip.folders import steps, write_scaler, write_twice
+from tests.serve.oip.ingresses import Pair, answer, new_ingress, twice
 from tests.serve.oip.local_deployments import LocalDeployments
-
-
-async def twice(server: InferenceServer) -> float:
-    found = await server.infer(InferRequest(model="twice", inputs={"a": ONES["x"]}, datatypes={"a": "FP32"}))
-    return float(found.outputs["c"][0, 0])
-
-
-def steps(*models: tuple[str, str, str]) -> dict[str, Any]:
-    """(model, what it takes, what it makes) of each."""
-    return {
-        "step": [
-            {"model_name": model, "input_map": {"x": taken}, "output_map": {"y": made}} for model, taken, made in models
-        ]
-    }
 
 
 async def test_an_ensemble_that_comes_after_the_start_is_served_changed_and_unloaded_by_all(
@@ -57,8 +42,8 @@ async def test_an_ensemble_that_comes_after_the_start_is_served_changed_and_unlo
     ("made", "message"),
     [
         ([("nope", "a", "c")], "step 'nope': .*'nope' is not found"),
-        ([("twice", "a", "c")], "step 'twice': an ensemble is no step of an ensemble, nor of itself"),
-        ([("other", "a", "c")], "step 'other': an ensemble is no step of an ensemble, nor of itself"),
+        ([("twice", "a", "c")], "ensemble 'twice': it is made of itself"),
+        ([("other", "a", "c")], "step 'other': input_map: the model has no input 'x'"),
         ([("scaler", "b", "c"), ("scaler", "c", "b")], r"no step can give \['b', 'c'\] before it is needed"),
         ([("scaler", "a", "b")], "output 'c' is FP32, made: nothing"),
     ],
@@ -94,3 +79,39 @@ async def test_what_is_served_becomes_no_ensemble_and_an_ensemble_no_model_until
     with pytest.raises(InvalidInput, match="unload it first"):
         await both[1].load("twice")
     assert await twice(both[0]) == 4
+
+
+async def test_ensembles_are_made_of_ensembles_and_none_of_itself(
+    both: Pair, tmp_path: Path, deployments: LocalDeployments
+) -> None:
+    write_scaler(tmp_path)
+    write_twice(tmp_path)
+    four = {"step": [ensemble_step("twice", "a", "b"), ensemble_step("twice", "b", "c")]}
+    write_twice(tmp_path, name="four", ensemble_scheduling=four)
+    for name in ("scaler", "twice", "four"):
+        await both[0].load(name)
+    assert [await twice(server, "four") for server in both] == [16, 16]
+    write_twice(tmp_path, ensemble_scheduling={"step": [ensemble_step("four", "a", "c")]})
+    for server in both:
+        with pytest.raises(InvalidInput, match="ensemble 'twice': it is made of itself"):
+            await server.load("twice")
+    assert [await twice(server, "four") for server in both] == [16, 16]
+
+
+def ensemble_step(model: str, taken: str, made: str) -> dict[str, Any]:
+    return {"model_name": model, "input_map": {"a": taken}, "output_map": {"c": made}}
+
+
+async def test_of_two_ensembles_that_come_to_be_made_of_each_other_at_once_one_is_refused(
+    both: Pair, tmp_path: Path
+) -> None:
+    write_scaler(tmp_path)
+    for name in ("one", "other"):
+        write_twice(tmp_path, name=name)
+    for name in ("scaler", "one", "other"):
+        await both[0].load(name)
+    for name, inner in (("one", "other"), ("other", "one")):
+        write_twice(tmp_path, name=name, ensemble_scheduling={"step": [ensemble_step(inner, "a", "c")]})
+    ended = await asyncio.gather(both[0].load("one"), both[1].load("other"), return_exceptions=True)
+    assert sorted(str(type(one).__name__) for one in ended) == ["InvalidInput", "NoneType"], ended
+    assert [await twice(server, name) for server in both for name in ("one", "other")] == [4] * 4
