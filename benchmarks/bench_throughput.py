@@ -59,13 +59,16 @@ def main(
     rounds: int = 5,
     concurrency: Annotated[list[int] | None, typer.Option(help="Instead of 1, 16 and 64.")] = None,
     quick: Annotated[bool, typer.Option(help="Few requests, one round: whether it runs, not a measurement.")] = False,
+    dtype: Annotated[
+        str, typer.Option(help="auto: as the model is stored. Without instructions for bfloat16, float32 is quicker.")
+    ] = "auto",
     output: Annotated[Path | None, typer.Option(help="Default: benchmarks/results/throughput_<model>.json.")] = None,
     config: Path = Path("deploy/serve.yaml"),
 ) -> None:
     """Measure, print a table, write raw JSON."""
     console, where = Console(), machine()
     model = dummy_model(Path(".attune/dummy-models"), layers) if layers else DEMO_FOLDER.resolve()
-    engine = EngineConfig(model=str(model), enable_prefix_caching=False, kv_cache_gib=2 if layers else 1)
+    engine = EngineConfig(model=str(model), dtype=dtype, enable_prefix_caching=False, kv_cache_gib=2 if layers else 1)
     tasks = world_tasks(
         make_world(np.random.default_rng(0), events=0), max(REQUESTS.values()), np.random.default_rng(0)
     )
@@ -87,7 +90,8 @@ def main(
                 for name, measured in _in_turn(urls, offline, asked, at_once, 1 if quick else rounds).items():
                     results[f"{name} @ {at_once}"] = [asdict(one) for one in measured]
             where["load_after"] = os.getloadavg()[0]
-            report = {"machine": where, "model": model.name, "tokens": TOKENS, "rounds": rounds, "results": results}
+            report = {"machine": where, "model": model.name, "dtype": dtype, "tokens": TOKENS, "rounds": rounds}
+            report["results"] = results
             path.write_text(json.dumps(report, indent=1) + "\n")  # each time: a larger model takes an hour
             console.print(f"{at_once} at once: done", highlight=False)
     show(console, results)
