@@ -84,7 +84,9 @@ def node_environment(folder: Path) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response",
         "RAY_SERVE_HAPROXY_NBTHREAD": "1",
         "RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(MAX_MESSAGE_BYTES),
-        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+        # An ingress replica that is replaced stays reachable until HAProxy has been started without it, twice over:
+        # reloads come one at a time, and take a second each on a busy machine.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "5",
         "PROMETHEUS_MULTIPROC_DIR": str(metrics),
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_worker_niceness": "0",  # replicas are the server: not to be starved by whatever else runs

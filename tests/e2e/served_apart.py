@@ -11,7 +11,7 @@ from serve.config import DEPLOYMENTS, HttpConfig, parse_config
 from serve.ray_cluster import free_port, running
 from serve.startup import checked
 
-TWICE = ("ingress", "encoder")
+TWICE = ("ingress",)
 
 
 def main() -> None:

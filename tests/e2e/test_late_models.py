@@ -28,7 +28,7 @@ SLOW = "import time\n" + SCALER.replace(
 )
 ASKED = {"inputs": [{"name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 1]}]}
 STUCK = "import time\nfrom pathlib import Path\n\nwhile not Path({factor!r}).exists():\n    time.sleep(0.05)\n"
-CALLERS = 8
+CALLERS, PAUSE_S = 4, 0.01  # without a pause they take the cores that new replicas start on
 PATIENCE_S = 240.0  # for a server to start, or to be deployed anew
 
 
@@ -124,13 +124,13 @@ class Asked:
 
 
 def asked_during(server: Server, model: str, change: Callable[[], object]) -> list[Asked]:
-    """What callers without a pause get; each request has a connection of its own, which nobody else may close."""
+    """What callers get meanwhile; each request has a connection of its own, which nobody else may close."""
     stop = threading.Event()
 
     def asking() -> list[Asked]:
         mine = []
         with httpx.Client(timeout=60, headers={"Connection": "close"}) as client:
-            while not stop.is_set():
+            while not stop.wait(PAUSE_S):
                 sent = time.monotonic()
                 try:
                     got = client.post(f"{server.url}/v2/models/{model}/infer", json=ASKED)
