@@ -323,7 +323,7 @@ def test_an_ensemble_that_comes_while_the_server_runs_is_served_changed_and_unlo
     write_twice(models, name="new_twice")
     change_model(Console(quiet=True), cluster.url, "load", "new_twice")
     assert answers() == {factor**2}
-    for broken, message in (("new_twice", "nor of itself"), ("nope", "'nope' is not found")):
+    for broken, message in (("new_twice", "is made of itself"), ("nope", "'nope' is not found")):
         write_twice(models, name="new_twice", model=broken)
         with pytest.raises(InferenceServerException, match=message):
             remote.load_model("new_twice")
