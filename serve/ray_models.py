@@ -28,7 +28,7 @@ from serve.ray_calls import HostHandle, by_value
 from serve.ray_kept import KEPT, PUBLISHED, place_of
 from serve.ray_texts import ClusterTexts
 
-START_TIMEOUT_S = 570.0  # of all replicas, with the loading of the model; `attune models load` waits a little longer
+START_TIMEOUT_S = 570.0  # of all replicas, with the loading of the model; `attune models load` waits for two of them
 END_TIMEOUT_S = 60.0
 POLL_S = 0.5
 
@@ -128,7 +128,8 @@ class ClusterModels:
 
     def _claim(self, model: str) -> bool:
         turn = self._turn(model)
-        return self._turns.add(turn, self._owner) or self._turns.read(turn) == self._owner  # Ray may write it twice
+        mine = self._turns.add(turn, self._owner) or self._turns.read(turn) == self._owner  # Ray may write it twice
+        return mine and self._turn(model) == turn  # it was read a while ago
 
     def _release(self, model: str) -> None:
         """Texts of successors stay: who has read the first one late must not find a turn that is nobody's."""
@@ -139,8 +140,9 @@ class ClusterModels:
         self._owned.write(deployed.address, Owned(deployed=deployed, owner=self._owner).model_dump_json())
 
     def _publish(self, deployed: Deployed) -> bool:
-        name, text = deployed.config.name, deployed.model_dump_json()
-        if not self._published.add(name, text) and self._published.read(name) != text:  # Ray may write it twice
+        name = deployed.config.name
+        added = self._published.add(name, deployed.model_dump_json())
+        if not added and self._listed(name) != deployed:  # Ray may write it twice
             return False
         try:
             self._owned.remove(deployed.address)
@@ -148,8 +150,12 @@ class ClusterModels:
             log.exception("%s is on the list, and has an owner still", name)
         return True
 
+    def _listed(self, name: str) -> Deployed | None:
+        text = self._published.read(name)
+        return Deployed.model_validate_json(text) if text else None
+
     def _withdraw(self, deployed: Deployed) -> None:
-        if self._published.read(deployed.config.name) == deployed.model_dump_json():
+        if self._listed(deployed.config.name) == deployed:
             if deployed.address:
                 self._own(deployed)  # first, so that it is never nobody's
             self._published.remove(deployed.config.name)
@@ -157,7 +163,7 @@ class ClusterModels:
     def _orphans(self) -> list[Deployed]:
         found = [Owned.model_validate_json(text) for text in self._owned.all().values()]
         left = [one.deployed for one in found if not _lives(one.owner)]
-        listed = [one for one in left if self._published.read(one.config.name) == one.model_dump_json()]
+        listed = [one for one in left if self._listed(one.config.name) == one]
         for one in listed:  # its owner died between the two halves of a change
             self._owned.remove(one.address)
         return [one for one in left if one not in listed]

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from interest.errors import AttuneError, InvalidRequest, NotReady
 
-TIMEOUT_S = 600.0  # a model may take its time to load
+TIMEOUT_S = 1_200.0  # a model may take its time to load, and another load of it may come first
 NO_PARAMETERS: Mapping[str, str] = {}
 
 

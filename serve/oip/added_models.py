@@ -1,4 +1,7 @@
-"""Models and ensembles whose folders came after the start: deployed by `load`, known to every ingress replica."""
+"""What `load` and `unload` have made of the repository since the start, known to every ingress replica.
+
+Models whose folders came later are deployed; ensembles need no replicas, and those of the start are changed here, too.
+"""
 
 import asyncio
 import contextvars
@@ -10,7 +13,7 @@ from interest.errors import AttuneError, InvalidConfig
 from serve.oip.deployed import Deployed, Deployments
 from serve.oip.draining import drained
 from serve.oip.ending import Endings, Work
-from serve.oip.ensemble import checked_ensemble, served_steps
+from serve.oip.ensemble import checked_ensemble, is_made_of_itself, served_steps
 from serve.oip.entries import FOLLOW_S, Entry, Host, UserEntry, ensemble_entry, unknown, unloaded_ensemble
 from serve.oip.message import InferRequest, InferResponse
 from serve.oip.model_config import ModelConfig
@@ -55,13 +58,14 @@ class AddedModels:
         self._taken = taken
         self._ensembles = ensembles
         self._deployments = deployments
+        self.known = False  # what is on the list
         self._deployed: dict[str, Deployed] = {}
         self._turns = Turns(deployments)
         self._list = Question(self._ask)
         self._follower: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._outdated: Sequence[Deployed] = ()  # the server was deployed anew with folders that had come
-        self._endings = Endings(deployments, self._spawn)
+        self._endings = Endings(deployments, self._turns, self._spawn)
         self._reasons: Mapping[str, str] = {}  # why loads failed
         self._failures = Question(self._ask_failures)
 
@@ -155,30 +159,43 @@ class AddedModels:
         """`served`: the ensemble of before."""
         config = await asyncio.to_thread(new_model, self._url, name, override)
         if config.is_ensemble:
-            await self._load_ensemble(config)
-        elif served is not None or name in self._ensembles:
+            await self._load_ensemble(config, given=bool(override))
+        elif name in self._ensembles:
+            raise InvalidConfig(f"failed to load '{name}': the server was started with an ensemble of this name")
+        elif served is not None:
             raise InvalidConfig(f"failed to load '{name}': an ensemble of this name is served; unload it first")
         else:
             await self._load_model(name, config, override)
 
-    async def _load_ensemble(self, config: ModelConfig) -> None:
+    async def _load_ensemble(self, config: ModelConfig, given: bool) -> None:
         assert self._server is not None, "a server joins before the start"
+        await served_steps(config, self._server.require)  # models that answer late take nobody's turn meanwhile
         async with self._turns.of(ENSEMBLES):
             await self._list.now()
             config = checked_ensemble(config, await served_steps(config, self._server.require))
-            await self._serve_ensemble(Deployed(config=config, instead_of=self._ensembles.get(config.name)))
+            of_start = self._ensembles.get(config.name)
+            replaced = await self._list_ensemble(Deployed(config=config, instead_of=of_start, given=given))
+        if replaced:
+            await self._followed()
 
-    async def _serve_ensemble(self, deployed: Deployed) -> None:
-        """Instead of what is served under its name; what the server was started with needs no place on the list."""
+    async def _list_ensemble(self, deployed: Deployed) -> bool:
+        """Serve it instead of what is served under its name; whether there was something else.
+
+        What the server was started with needs no place on the list.
+        """
         listed = self._deployed.get(deployed.config.name)
         if deployed == listed or (listed is None and deployed.is_of_start):
-            return
+            return False
         if listed is not None and deployed.is_of_start:
             await self._deployments.withdraw(listed)
         else:
             await self._deployments.replace(deployed)
+        return listed is not None or deployed.instead_of is not None
+
+    async def _followed(self) -> None:
+        """Every ingress replica has, what is on the list, when this returns."""
         await self._list.now()
-        await asyncio.sleep(2 * FOLLOW_S)  # every ingress replica has followed then
+        await asyncio.sleep(2 * FOLLOW_S)
 
     async def _load_model(self, name: str, config: ModelConfig, override: str) -> None:
         deployed = self._deployments.new(config)
@@ -203,7 +220,8 @@ class AddedModels:
             await self._list.now()
             if name in self._ensembles:
                 config = self._ensembles[name]
-                await self._serve_ensemble(Deployed(config=config, instead_of=config, loaded=False))
+                await self._list_ensemble(Deployed(config=config, instead_of=config, loaded=False))
+                await self._followed()
                 return
             if name not in self._deployed:
                 raise unknown(name)
@@ -226,19 +244,30 @@ class AddedModels:
         await self._take_over(await self._deployments.published())
 
     async def _take_over(self, published: Mapping[str, Deployed]) -> None:
-        for name in [name for name, deployed in self._deployed.items() if published.get(name) != deployed]:
+        self._outdated = [one for one in published.values() if self._is_of_start(one, published)]
+        counted = {name: one for name, one in published.items() if one not in self._outdated}
+        for name in [name for name, deployed in self._deployed.items() if counted.get(name) != deployed]:
             del self._deployed[name]
             self._spawn(drained(name, self.entries.pop(name)))
-        of_start = {name for name, one in published.items() if name in self._taken and not self._stands_in(one)}
-        self._outdated = [published[name] for name in of_start]
-        for name, deployed in published.items():
-            if name not in of_start and name not in self._deployed:
+        for name, deployed in counted.items():
+            if name not in self._deployed:
                 self._deployed[name] = deployed
                 self.entries[name] = self._new_entry(deployed)
+        self.known = True
 
-    def _stands_in(self, deployed: Deployed) -> bool:
-        """For an ensemble of the start; not one of a start of before, with another config."""
-        return deployed.instead_of is not None and deployed.instead_of == self._ensembles.get(deployed.config.name)
+    def _is_of_start(self, deployed: Deployed, published: Mapping[str, Deployed]) -> bool:
+        """Whether the server was started with what is to be served instead: it has taken up the folder since."""
+        start = self._ensembles.get(deployed.config.name)
+        if deployed.instead_of is None or start is None:
+            return deployed.config.name in self._taken or deployed.instead_of is not None
+        if not deployed.loaded:
+            return False
+        listed = {name: one.config for name, one in published.items()}
+        others = {**listed, **self._ensembles, **{n: listed[n] for n, one in published.items() if one.instead_of}}
+        if is_made_of_itself(deployed.config, others):
+            log.warning("%s: an ensemble that it is made of came to be made of it", deployed.config.name)
+            return True
+        return not deployed.given and deployed.instead_of != start
 
     def _new_entry(self, deployed: Deployed) -> Entry:
         config = deployed.config
@@ -253,6 +282,7 @@ class AddedModels:
     async def _follow(self) -> None:
         while True:
             try:
+                await self._turns.give_back()
                 await self._list.now()
                 await self._endings.clear(self._outdated)
             except AttuneError as error:

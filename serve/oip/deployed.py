@@ -11,13 +11,15 @@ from serve.oip.model_config import ModelConfig, Part
 class Deployed(Part):
     """A model of a user's own that runs; `address` is where, in the words of the `Deployments` that started it.
 
-    An ensemble has no replicas: every ingress replica has its steps done by their models. `instead_of`: the config that
-    the server was started with under this name, which it stands in for. `loaded`: False for one that is not served.
+    An ensemble has no replicas: every ingress replica has its steps done by their models. It may stand in for one that
+    the server was started with: `instead_of` is the config of that. `given`: its own is no file's. `loaded`: False for
+    one that is not served.
     """
 
     config: ModelConfig
     address: str = ""
     instead_of: ModelConfig | None = None
+    given: bool = False
     loaded: bool = True
 
     @property
@@ -108,7 +110,7 @@ class NoDeployments:
         raise InvalidConfig(f"failed to load '{deployed.config.name}': this server has no list of models")
 
     async def replace(self, deployed: Deployed) -> None:
-        """Nothing is on the list."""
+        raise InvalidConfig(f"'{deployed.config.name}': this server has no list of models")
 
     async def withdraw(self, deployed: Deployed) -> None:
         """Nothing is on the list."""

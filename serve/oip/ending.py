@@ -9,6 +9,7 @@ from interest.errors import AttuneError
 from serve.oip.deployed import Deployed, Deployments
 from serve.oip.draining import until_idle
 from serve.oip.entries import FOLLOW_S
+from serve.oip.turns import Turns
 
 Work = Coroutine[Any, Any, None]
 
@@ -21,9 +22,10 @@ class Endings:
     What this one could not end it keeps in mind: nobody else looks for that as long as it lives.
     """
 
-    def __init__(self, deployments: Deployments, spawn: Callable[[Work], object]) -> None:
+    def __init__(self, deployments: Deployments, turns: Turns, spawn: Callable[[Work], object]) -> None:
         """`spawn` makes a task that its owner waits for when it closes."""
         self._deployments = deployments
+        self._turns = turns
         self._spawn = spawn
         self._left: dict[str, Deployed] = {}  # by address, what could not be ended
         self._under_way: set[str] = set()  # addresses or names of what `clear` ends
@@ -65,7 +67,8 @@ class Endings:
                 self._aside(deployed, self._withdraw_and_end)
 
     async def _withdraw_and_end(self, deployed: Deployed) -> None:
-        await self.withdraw(deployed)
+        async with self._turns.of(deployed.config.name):
+            await self.withdraw(deployed)
         await self.end_withdrawn(deployed)
 
     def _keep_in_mind(self, deployed: Deployed) -> None:

@@ -66,11 +66,13 @@ class EnsembleModel:
 async def served_steps(config: ModelConfig, require: Require) -> dict[str, ModelConfig]:
     """The models of its steps, and of theirs, by name, itself left out. Raises `InvalidConfig` for one not served."""
     found: dict[str, ModelConfig] = {}
+    asked: set[tuple[str, int]] = set()
     waiting = list(_steps(config))
     while waiting:
         step = waiting.pop()
-        if step.model_name == config.name or step.model_name in found:
+        if step.model_name == config.name or (step.model_name, step.model_version) in asked:
             continue
+        asked.add((step.model_name, step.model_version))
         version = "" if step.model_version == NEWEST else str(step.model_version)
         try:
             found[step.model_name] = await require(step.model_name, version)
@@ -86,17 +88,18 @@ def _steps(config: ModelConfig) -> Sequence[EnsembleStep]:
     return () if own or config.ensemble_scheduling is None else config.ensemble_scheduling.step
 
 
-def _refuse_circles(config: ModelConfig, models: Mapping[str, ModelConfig]) -> None:
-    """An ensemble that is made of itself, at whatever depth, would never answer."""
+def is_made_of_itself(config: ModelConfig, models: Mapping[str, ModelConfig]) -> bool:
+    """At whatever depth: such an ensemble would never answer. `models`: those that steps may name."""
     seen: set[str] = set()
     waiting = [step.model_name for step in _steps(config)]
     while waiting:
         name = waiting.pop()
         if name == config.name:
-            raise InvalidConfig(f"ensemble '{config.name}': it is made of itself")
+            return True
         if name not in seen and name in models:
             seen.add(name)
             waiting += [step.model_name for step in _steps(models[name])]
+    return False
 
 
 def checked_ensemble(config: ModelConfig, models: Mapping[str, ModelConfig]) -> ModelConfig:
@@ -109,7 +112,8 @@ def checked_ensemble(config: ModelConfig, models: Mapping[str, ModelConfig]) -> 
         raise InvalidConfig(f"ensemble '{config.name}': ensemble_scheduling has no step")
     if config.dynamic_batching is not None:
         raise InvalidConfig(f"ensemble '{config.name}': dynamic_batching belongs to the models of its steps")
-    _refuse_circles(config, models)
+    if is_made_of_itself(config, models):
+        raise InvalidConfig(f"ensemble '{config.name}': it is made of itself")
     known = {tensor.name: tensor for tensor in config.input}
     waiting = list(steps)
     while waiting:

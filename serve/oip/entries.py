@@ -245,6 +245,7 @@ def ensemble_entry(config: ModelConfig, infer: Infer, in_flight: int) -> FixedEn
 
 
 def unloaded_ensemble(config: ModelConfig, infer: Infer, in_flight: int) -> UnloadedEntry:
+    """One that the repository has and nobody is served."""
     return UnloadedEntry(EnsembleModel(config, infer), ENSEMBLE_VERSION, in_flight)
 
 

@@ -209,9 +209,9 @@ class InferenceServer:
     async def _entry(self, model: str) -> Entry:
         """A model of this name; asks what other ingress replicas have loaded before it says that there is none."""
         found = self._added.entries.get(model) or self._entries.get(model)
-        if found is None:
+        if found is None or (self._added.has(model) and not self._added.known):
             await self._added.refresh()
-            found = self._added.entries.get(model)
+            found = self._added.entries.get(model) or found
         if found is None:
             raise unknown(model)
         return found

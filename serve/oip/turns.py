@@ -20,6 +20,7 @@ class Turns:
     def __init__(self, deployments: Deployments) -> None:
         self._deployments = deployments
         self._here: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()  # those that somebody holds
+        self._doubtful: set[str] = set()  # models whose turn this ingress replica may have without knowing
 
     @asynccontextmanager
     async def of(self, model: str) -> AsyncIterator[None]:
@@ -37,12 +38,20 @@ class Turns:
                 if await self._deployments.claim(model):
                     return
             except AttuneError:
-                await self._release(model)  # it may have gone through
+                self._doubtful.add(model)
                 raise
             await asyncio.sleep(WAIT_S)
+
+    async def give_back(self) -> None:
+        """Turns of which it is not known whether they were given back: to be called again and again."""
+        for model in self._doubtful - set(self._here):
+            await self._release(model)
 
     async def _release(self, model: str) -> None:
         try:
             await self._deployments.release(model)
-        except AttuneError as error:  # the next turn taken here gives it back, or the end of this ingress replica
-            log.warning("%s: other ingress replicas cannot change it: %s", model, error.message)
+        except AttuneError as error:
+            self._doubtful.add(model)
+            log.warning("%s: other ingress replicas cannot change it yet: %s", model, error.message)
+        else:
+            self._doubtful.discard(model)

@@ -18,4 +18,6 @@ class Texts(dict[str, str]):
         return ClusterText(self, name)  # type: ignore[arg-type]  # it reads and writes
 
     def add(self, name: str, text: str) -> bool:
-        return self.setdefault(name, text) is text
+        free = name not in self
+        self.setdefault(name, text)
+        return free

@@ -68,3 +68,8 @@ def steps(*models: tuple[str, str, str]) -> dict[str, Any]:
             {"model_name": model, "input_map": {"x": taken}, "output_map": {"y": made}} for model, taken, made in models
         ]
     }
+
+
+def ensemble_step(model: str, taken: str, made: str) -> dict[str, Any]:
+    """Of an ensemble like that of `write_twice` in another."""
+    return {"model_name": model, "input_map": {"a": taken}, "output_map": {"c": made}}

@@ -1,5 +1,6 @@
-"""`Deployments` in one process: what a cluster is to all of its ingress replicas."""
+"""`Deployments` in one process: what a cluster is to all of its ingress replicas, which it lets go on meanwhile."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from serve.oip.deployed import Deployed
@@ -21,9 +22,11 @@ class LocalDeployments:
         self.claimed: set[str] = set()
 
     async def published(self) -> Mapping[str, Deployed]:
+        await asyncio.sleep(0)
         return dict(self.listed)
 
     async def claim(self, model: str) -> bool:
+        await asyncio.sleep(0)
         free = model not in self.claimed
         self.claimed.add(model)
         return free
@@ -50,9 +53,11 @@ class LocalDeployments:
         return self.listed.setdefault(deployed.config.name, deployed) is deployed
 
     async def replace(self, deployed: Deployed) -> None:
+        await asyncio.sleep(0)
         self.listed[deployed.config.name] = deployed
 
     async def withdraw(self, deployed: Deployed) -> None:
+        await asyncio.sleep(0)
         if self.listed.get(deployed.config.name) == deployed:
             del self.listed[deployed.config.name]
 

@@ -2,12 +2,11 @@
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from serve.oip.errors import InvalidInput, UnknownModel
-from tests.serve.oip.folders import steps, write_scaler, write_twice
+from tests.serve.oip.folders import ensemble_step, steps, write_scaler, write_twice
 from tests.serve.oip.ingresses import Pair, answer, new_ingress, twice
 from tests.serve.oip.local_deployments import LocalDeployments
 
@@ -98,10 +97,6 @@ async def test_ensembles_are_made_of_ensembles_and_none_of_itself(
     assert [await twice(server, "four") for server in both] == [16, 16]
 
 
-def ensemble_step(model: str, taken: str, made: str) -> dict[str, Any]:
-    return {"model_name": model, "input_map": {"a": taken}, "output_map": {"c": made}}
-
-
 async def test_of_two_ensembles_that_come_to_be_made_of_each_other_at_once_one_is_refused(
     both: Pair, tmp_path: Path
 ) -> None:
@@ -115,3 +110,13 @@ async def test_of_two_ensembles_that_come_to_be_made_of_each_other_at_once_one_i
     ended = await asyncio.gather(both[0].load("one"), both[1].load("other"), return_exceptions=True)
     assert sorted(str(type(one).__name__) for one in ended) == ["InvalidInput", "NoneType"], ended
     assert [await twice(server, name) for server in both for name in ("one", "other")] == [4] * 4
+
+
+async def test_every_version_that_a_step_names_must_be_served(both: Pair, tmp_path: Path) -> None:
+    write_scaler(tmp_path)
+    await both[0].load("scaler")
+    made = steps(("scaler", "a", "b"), ("scaler", "b", "c"))
+    made["step"][0]["model_version"] = 7
+    write_twice(tmp_path, ensemble_scheduling=made)
+    with pytest.raises(InvalidInput, match=r"step 'scaler': .*'scaler' version 7 is not found"):
+        await both[0].load("twice")

@@ -95,5 +95,15 @@ async def test_a_turn_is_given_back_whatever_the_cluster_says(
         with pytest.raises(NotReady):
             async with here.of("scaler"):
                 pytest.fail("nobody knows whose turn it is")
+    await here.give_back()
     async with asyncio.timeout(5), Turns(deployments).of("scaler"), here.of("another"):
         pass
+
+
+async def test_turns_that_are_held_are_not_given_back_before_their_time(deployments: LocalDeployments) -> None:
+    here = Turns(deployments)
+    async with here.of("scaler"):
+        here._doubtful.add("scaler")
+        await here.give_back()
+        assert not await deployments.claim("scaler")
+    assert await deployments.claim("scaler")
