@@ -24,6 +24,7 @@ from ranking.training_windows import TrainingSettings, Window, World
 VALIDATION_SHARE = 0.25  # of the queries, the latest ones
 FEWEST_QUERIES = 50  # with fewer there is nothing to learn from
 METRIC_PLACES = 10
+TRIAL_SHARE = 1 / 4  # of the trees: how good a training is, not how good its reranker
 
 
 def past_queries(
@@ -45,7 +46,7 @@ def past_queries(
 def fit_reranker(
     queries: Queries, settings: BoosterSettings, horizon_s: float, seed: int, held_out: Queries | None = None
 ) -> tuple[lightgbm.Booster, dict[str, float]]:
-    """The booster of all queries, and the metrics of another one that is measured on queries later than its own.
+    """The booster of all queries, and the metrics of a smaller one that is measured on queries later than its own.
 
     `queries` are those of `past_windows`, `held_out` of `held_out_windows`, which only the booster learns from: that
     other one never sees what happened at or after the first query it is measured on: an earlier query counts only
@@ -62,7 +63,7 @@ def fit_reranker(
     everything = queries if held_out is None else joined([queries, held_out])
     metrics = {"queries": float(len(everything.as_of))}
     if len(earlier.as_of):
-        trial = fit_booster(earlier.data, settings, seed)
+        trial = fit_booster(earlier.data, replace(settings, trees=max(1, round(TRIAL_SHARE * settings.trees))), seed)
         for name, mode in (("repeat", False), ("new", True)):
             part = valid.take(valid.new_only == mode)
             if len(part.as_of):

@@ -50,13 +50,13 @@ def past_requests(
 
 
 def latest_requests(
-    events: EventColumns, start: float, horizon_s: float, most: int, rng: np.random.Generator
+    events: EventColumns, start: float, horizon_s: float, per_user: int, most: int, rng: np.random.Generator
 ) -> PastRequests:
-    """The latest session start of each user, if it is at or after `start`; at most so many, by chance."""
+    """The latest `per_user` session starts of each user, of those at or after `start`; at most `most`, by chance."""
     acts = _Acts.of(events)
-    sessions = np.flatnonzero(acts.begins)
-    latest = sessions[np.append(np.diff(acts.user[sessions]) != 0, True)[: len(sessions)]]
-    latest = latest[acts.time[latest] >= start]
+    sessions = np.flatnonzero(acts.begins & (acts.time >= start))
+    ends = np.searchsorted(acts.user[sessions], acts.user[sessions], side="right")
+    latest = sessions[ends - np.arange(len(sessions)) <= per_user]
     return acts.requests(np.sort(rng.permutation(latest)[:most]), horizon_s)
 
 

@@ -25,10 +25,11 @@ class TrainingSettings:
     The last `log_share` of the events is cut into `cuts` windows. For each one an interest model is fitted on the
     events up to its first possible request, and at most `sessions_per_user` sessions of every user inside it become
     requests, at most `max_requests` in all, whose wanted items are those of the following `horizon_s`. The latest
-    sessions of at most `held_out_requests` users in the last `held_out_share` of the events are requests, too, in
-    `folds` parts: see `held_out_windows`. `newcomer_share` of all requests are asked again as of users of whom hardly
-    anything is known. `new_item_share` of all items are taken for new ones in `new_item_windows`, and at most
-    `new_item_requests` are for them alone. Of each query's unwanted candidates `negatives` are kept, by chance.
+    `held_out_sessions` of every user in the last `held_out_share` of the events are requests, too, at most
+    `held_out_requests` in all, with their users in `folds` parts: see `held_out_windows`. `newcomer_share` of all
+    requests are asked again as of users of whom hardly anything is known. `new_item_share` of all items are taken for
+    new ones in `new_item_windows`, and at most `new_item_requests` are for them alone. Of each query's unwanted
+    candidates `negatives` are kept, by chance.
     """
 
     encoder: Literal["ngram", "minilm", "combined"] = "combined"
@@ -40,6 +41,7 @@ class TrainingSettings:
     max_requests: int = 3_000
     folds: int = 4
     held_out_share: float = 0.6
+    held_out_sessions: int = 2
     held_out_requests: int = 6_000
     newcomer_share: float = 0.2
     new_item_share: float = 0.1
@@ -102,16 +104,19 @@ def past_windows(
 def held_out_windows(
     world: World, settings: TrainingSettings, rng: np.random.Generator, progress: Callable[[int, int], None]
 ) -> list[Window]:
-    """The latest session of each user as a request, with models of the whole log but for those sessions, by folds.
+    """The latest sessions of each user as requests, with models of the whole log but for those sessions, by folds.
 
     The models of `past_windows` are older and have learned from less than the one that serves, so the reranker would
-    trust what they say too little. These know what it knows, except what the fold's own users did at and after their
-    requests; what others did later they have seen. `progress` hears (folds done, of).
+    trust what they say too little. These know what it knows, except what the fold's own users did at and after the
+    first of their requests; what others did later they have seen. `progress` hears (folds done, of).
     """
     events, newest = world.events, float(world.events.timestamp.max(initial=0.0))
     start = float(np.quantile(events.timestamp, 1.0 - settings.held_out_share)) if len(events.seq) else 0.0
-    requests = latest_requests(events, start, settings.horizon_s, settings.held_out_requests, rng)
-    fold = rng.permutation(len(requests)) % settings.folds
+    requests = latest_requests(
+        events, start, settings.horizon_s, settings.held_out_sessions, settings.held_out_requests, rng
+    )
+    users, user = np.unique(requests.user_key, return_inverse=True)
+    fold = (rng.permutation(len(users)) % settings.folds)[user]
     found = []
     for number, own in enumerate(rng.spawn(settings.folds)):
         mine = requests.take(np.flatnonzero(fold == number))
@@ -146,8 +151,8 @@ def new_item_windows(
 
 
 def _ends(requests: PastRequests, user_key: Longs) -> Doubles:
-    """Until when each event [n] of these users may be known: their request's instant, inf for others."""
-    order = np.argsort(requests.user_key)
+    """Until when each event [n] of these users may be known: the instant of their first request, inf for others."""
+    order = np.lexsort((requests.as_of, requests.user_key))
     keys, as_of = requests.user_key[order], requests.as_of[order]
     place = np.minimum(np.searchsorted(keys, user_key), len(keys) - 1)
     return np.where(keys[place] == user_key, as_of[place], np.inf)

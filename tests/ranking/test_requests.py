@@ -57,14 +57,16 @@ def test_at_most_so_many_sessions_a_user_by_chance_that_repeats() -> None:
     assert_array_equal(first.as_of, again.as_of)
 
 
-def test_the_latest_session_of_each_user_who_came_late_enough() -> None:
-    found = latest_requests(LOG, 60 * HOUR_S, 30 * HOUR_S, 10, np.random.default_rng(0))
+def test_the_latest_sessions_of_each_user_that_were_late_enough() -> None:
+    found = latest_requests(LOG, 60 * HOUR_S, 30 * HOUR_S, 1, 10, np.random.default_rng(0))
     assert_array_equal(found.user_key, [1, 2])
     assert_array_equal(found.as_of, np.array([120.0, 110.0]) * HOUR_S - 1.0)
     assert_array_equal(found.wanted, [40, 70])
-    assert_array_equal(latest_requests(LOG, 115 * HOUR_S, HOUR_S, 10, np.random.default_rng(0)).user_key, [1])
-    assert len(latest_requests(LOG, 60 * HOUR_S, HOUR_S, 1, np.random.default_rng(0))) == 1
-    assert len(latest_requests(log([]), 0, 1, 1, np.random.default_rng(0))) == 0
+    for start, per_user, users in ((0, 2, [1, 1, 2, 2]), (60, 2, [1, 1, 2]), (115, 2, [1]), (60, 9, [1, 1, 2])):
+        found = latest_requests(LOG, start * HOUR_S, HOUR_S, per_user, 10, np.random.default_rng(0))
+        assert_array_equal(found.user_key, users)
+    assert len(latest_requests(LOG, 60 * HOUR_S, HOUR_S, 2, 1, np.random.default_rng(0))) == 1
+    assert len(latest_requests(log([]), 0, 1, 1, 1, np.random.default_rng(0))) == 0
 
 
 def test_taking_requests_keeps_their_wanted_items() -> None:
