@@ -24,7 +24,7 @@ from ranking.training_windows import TrainingSettings, Window, World
 VALIDATION_SHARE = 0.25  # of the queries, the latest ones
 FEWEST_QUERIES = 50  # with fewer there is nothing to learn from
 METRIC_PLACES = 10
-TRIAL_SHARE = 1 / 4  # of the trees: how good a training is, not how good its reranker
+TRIAL_SHARE = 1 / 4  # of the trees: enough to compare trainings by
 
 
 def past_queries(
@@ -51,9 +51,9 @@ def fit_reranker(
     `queries` are those of `past_windows`, `held_out` of `held_out_windows`, which only the booster learns from: that
     other one never sees what happened at or after the first query it is measured on: an earlier query counts only
     when its `horizon_s` is over by then (where that leaves enough of them). What chose the candidates may have.
-    `candidate_ndcg_10_*` is nDCG@10 among the candidates that were kept, so it only compares trainings of one kind. The
-    number of trees is not taken from it: the time of those few queries is no better guide to the next one than the
-    number that served several data sets well.
+    `candidate_ndcg_10_*` is nDCG@10 among the candidates that were kept, so it only compares trainings of one kind;
+    `trees` is the number of the booster that is returned. That number is not taken from the other one: the time of
+    those few queries is no better guide to the next one than the number that served several data sets well.
     """
     cut = float(np.quantile(queries.as_of, 1 - VALIDATION_SHARE, method="lower"))
     valid = queries.take(queries.as_of >= cut)

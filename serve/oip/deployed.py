@@ -1,4 +1,4 @@
-"""Models that came after the start as the cluster has them: what runs, and the list of those that are served."""
+"""Models loaded, changed or unloaded after the start as the cluster has them: what runs, and the list that counts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -11,9 +11,9 @@ from serve.oip.model_config import ModelConfig, Part
 class Deployed(Part):
     """A model of a user's own that runs; `address` is where, in the words of the `Deployments` that started it.
 
-    An ensemble has no replicas: every ingress replica has its steps done by their models. It may stand in for one that
-    the server was started with: `instead_of` is the config of that. `given`: its own is no file's. `loaded`: False for
-    one that is not served.
+    An ensemble runs nowhere: every ingress replica has its steps done by their models. It may stand in for one that the
+    server was started with: `instead_of` is the config of that. `given`: its own is no file's. `loaded`: False for one
+    that is known and not served.
     """
 
     config: ModelConfig
@@ -57,7 +57,7 @@ class Deployments(Protocol):
         ...
 
     async def replace(self, deployed: Deployed) -> None:
-        """Put it on the list instead of the one of its name."""
+        """Put it on the list, in the place of the one of its name if there is one."""
 
     async def withdraw(self, deployed: Deployed) -> None:
         """Take it from the list. Of what is not there it does nothing."""
