@@ -91,8 +91,8 @@ def main(
                     results[f"{name} @ {at_once}"] = [asdict(one) for one in measured]
             where["load_after"] = os.getloadavg()[0]
             report = {"machine": where, "model": model.name, "dtype": dtype, "tokens": TOKENS, "rounds": rounds}
-            report["results"] = results
-            path.write_text(json.dumps(report, indent=1) + "\n")  # each time: a larger model takes an hour
+            text = json.dumps({**report, "results": results}, indent=1)
+            path.write_text(text + "\n")  # each time: a larger model takes an hour
             console.print(f"{at_once} at once: done", highlight=False)
     show(console, results)
 

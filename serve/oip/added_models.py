@@ -49,7 +49,7 @@ class AddedModels:
     ) -> None:
         """`taken`: names of the models that the server was started with. `permits`: of an ensemble, at a time.
 
-        `ensembles`: those of the models of the start that can be changed and unloaded like ensembles that came later.
+        `ensembles`: those that it was started with, by name; served as long as the list says nothing else of them.
         """
         self.entries: dict[str, Entry] = {}
         self._server: Server | None = None
@@ -58,7 +58,6 @@ class AddedModels:
         self._taken = taken
         self._ensembles = ensembles
         self._deployments = deployments
-        self.known = False  # what is on the list
         self._deployed: dict[str, Deployed] = {}
         self._turns = Turns(deployments)
         self._list = Question(self._ask)
@@ -81,10 +80,6 @@ class AddedModels:
     async def refresh(self) -> None:
         """Know what was served a moment ago, however many callers ask for names that are not."""
         await self._list.recent()
-
-    def has(self, name: str) -> bool:
-        """Whether a model of the start is changed here all the same."""
-        return name in self._ensembles
 
     async def changed(self, name: str, change: Callable[[], Work]) -> None:
         """Load or unload a model that is not one of these, in its turn. It goes on when its caller leaves."""
@@ -183,14 +178,14 @@ class AddedModels:
 
         What the server was started with needs no place on the list.
         """
-        listed = self._deployed.get(deployed.config.name)
-        if deployed == listed or (listed is None and deployed.is_of_start):
+        served = self._deployed.get(deployed.config.name)
+        if deployed == served:
             return False
-        if listed is not None and deployed.is_of_start:
-            await self._deployments.withdraw(listed)
+        if served is not None and deployed.is_of_start:
+            await self._deployments.withdraw(served)
         else:
             await self._deployments.replace(deployed)
-        return listed is not None or deployed.instead_of is not None
+        return served is not None
 
     async def _followed(self) -> None:
         """Every ingress replica has, what is on the list, when this returns."""
@@ -214,18 +209,17 @@ class AddedModels:
 
     async def _unload(self, name: str) -> None:
         await self._list.recent()
-        if name not in {*self._deployed, *self._ensembles}:
+        if name not in self._deployed:
             raise unknown(name)
         async with self._turns.of(name):
             await self._list.now()
-            if name in self._ensembles:
-                config = self._ensembles[name]
-                await self._list_ensemble(Deployed(config=config, instead_of=config, loaded=False))
-                await self._followed()
-                return
             if name not in self._deployed:
                 raise unknown(name)
             deployed = self._deployed[name]
+            if deployed.instead_of is not None:
+                await self._list_ensemble(deployed.model_copy(update={"loaded": False}))
+                await self._followed()
+                return
             await self._endings.withdraw(deployed)
             try:
                 await self._list.now()
@@ -244,8 +238,9 @@ class AddedModels:
         await self._take_over(await self._deployments.published())
 
     async def _take_over(self, published: Mapping[str, Deployed]) -> None:
-        self._outdated = [one for one in published.values() if self._is_of_start(one, published)]
-        counted = {name: one for name, one in published.items() if one not in self._outdated}
+        self._outdated = [one for one in published.values() if self._is_outdated(one, published)]
+        counted = {name: Deployed(config=config, instead_of=config) for name, config in self._ensembles.items()}
+        counted |= {name: one for name, one in published.items() if one not in self._outdated}
         for name in [name for name, deployed in self._deployed.items() if counted.get(name) != deployed]:
             del self._deployed[name]
             self._spawn(drained(name, self.entries.pop(name)))
@@ -253,10 +248,9 @@ class AddedModels:
             if name not in self._deployed:
                 self._deployed[name] = deployed
                 self.entries[name] = self._new_entry(deployed)
-        self.known = True
 
-    def _is_of_start(self, deployed: Deployed, published: Mapping[str, Deployed]) -> bool:
-        """Whether the server was started with what is to be served instead: it has taken up the folder since."""
+    def _is_outdated(self, deployed: Deployed, published: Mapping[str, Deployed]) -> bool:
+        """Whether the server, deployed anew, has taken up what it stood for."""
         start = self._ensembles.get(deployed.config.name)
         if deployed.instead_of is None or start is None:
             return deployed.config.name in self._taken or deployed.instead_of is not None

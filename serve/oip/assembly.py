@@ -14,7 +14,7 @@ from serve.config import ServerConfig
 from serve.oip.added_models import AddedModels
 from serve.oip.deployed import Deployments, NoDeployments
 from serve.oip.ensemble import checked_ensemble
-from serve.oip.entries import Entry, FixedEntry, Host, UserEntry, ensemble_entry
+from serve.oip.entries import Entry, FixedEntry, Host, UserEntry
 from serve.oip.model_config import ModelConfig
 from serve.oip.model_folders import BUILT_IN
 from serve.oip.pipeline_models import GeneratorModel, RecommendModel
@@ -78,13 +78,10 @@ def inference_server(
     }
     configs = own.configs
     entries |= {name: UserEntry(configs[name], host, configs[name].instances) for name, host in own.hosts.items()}
-    ensembles = {name: one for name, one in configs.items() if one.is_ensemble}
-    added = AddedModels(config.models_url, {*BUILT_IN, *configs}, own.deployments, single, ensembles)
-    server = InferenceServer("attune", version, entries, config.limits.max_timeout_ms / 1000, added)
     known = {**configs, **{name: entry.config for name, entry in entries.items()}}
-    for name, ensemble in ensembles.items():
-        server.add(name, ensemble_entry(checked_ensemble(ensemble, known), server.infer, single))
-    return server
+    ensembles = {name: checked_ensemble(one, known) for name, one in configs.items() if one.is_ensemble}
+    added = AddedModels(config.models_url, {*BUILT_IN, *configs}, own.deployments, single, ensembles)
+    return InferenceServer("attune", version, entries, config.limits.max_timeout_ms / 1000, added)
 
 
 def _version(release: Release, name: str) -> str:

@@ -1,7 +1,6 @@
 """The protocol's server at one ingress replica: its models, their queues, their numbers; the same for HTTP and gRPC."""
 
 import asyncio
-from collections import ChainMap
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
@@ -43,20 +42,16 @@ class InferenceServer:
     def __init__(
         self, name: str, version: str, entries: Mapping[str, Entry], timeout_s: float, added: AddedModels
     ) -> None:
-        """`timeout_s`: of a whole answer; a decoupled model has its own. `added`: models that come later."""
+        """`timeout_s`: of a whole answer; one that is decoupled has its own. `added`: later models, and ensembles."""
         self._timeout_s = timeout_s
         self.name = name
         self.version = version
-        self._entries = dict(entries)
+        self._entries = entries
         self._added = added
         added.join(self)
 
-    def add(self, name: str, entry: Entry) -> None:
-        """One more model, before the start: ensembles need the server that they are part of."""
-        self._entries[name] = entry
-
     async def start(self) -> None:
-        """Returns when it is known what every model serves that was there at the start."""
+        """Returns when it is known what every model of the start serves; of ensembles callers ask."""
         self._added.start()
         await asyncio.gather(*(entry.start() for entry in self._entries.values()))
 
@@ -125,7 +120,7 @@ class InferenceServer:
         """
         override = config_parameter(model, parameters)
         try:
-            if model in self._entries and not self._added.has(model):
+            if model in self._entries:
                 await self._added.changed(model, partial(self._entries[model].load, override))
             else:
                 await self._added.load(model, override)
@@ -134,7 +129,7 @@ class InferenceServer:
 
     async def unload(self, model: str) -> None:
         """Raises `InvalidInput` for a model that the server needs."""
-        if model in self._entries and not self._added.has(model):
+        if model in self._entries:
             await self._added.changed(model, self._entries[model].unload)
         else:
             await self._added.unload(model)
@@ -208,17 +203,16 @@ class InferenceServer:
 
     async def _entry(self, model: str) -> Entry:
         """A model of this name; asks what other ingress replicas have loaded before it says that there is none."""
-        found = self._added.entries.get(model) or self._entries.get(model)
-        if found is None or (self._added.has(model) and not self._added.known):
+        if model in self._entries:
+            return self._entries[model]
+        if model not in self._added.entries:
             await self._added.refresh()
-            found = self._added.entries.get(model) or found
-        if found is None:
+        if model not in self._added.entries:
             raise unknown(model)
-        return found
+        return self._added.entries[model]
 
-    def _all(self) -> Mapping[str, Entry]:
-        """What came later stands in for an ensemble of the start that was changed."""
-        return ChainMap(self._added.entries, self._entries)
+    def _all(self) -> dict[str, Entry]:
+        return {**self._entries, **self._added.entries}
 
 
 def generated_json(response: InferResponse) -> dict[str, Any]:

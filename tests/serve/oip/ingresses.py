@@ -5,25 +5,25 @@ import time
 from collections.abc import Callable, Mapping
 
 from serve.oip.added_models import NO_CONFIGS, AddedModels
-from serve.oip.entries import ensemble_entry
+from serve.oip.entries import Entry
 from serve.oip.message import InferRequest
 from serve.oip.model_config import ModelConfig
 from serve.oip.server import InferenceServer
 from tests.serve.oip.folders import ONES
 from tests.serve.oip.local_deployments import LocalDeployments
 
+NO_ENTRIES: Mapping[str, Entry] = {}
 Pair = tuple[InferenceServer, InferenceServer]
 
 
 def new_ingress(
-    deployments: LocalDeployments, taken: tuple[str, ...] = (), ensembles: Mapping[str, ModelConfig] = NO_CONFIGS
+    deployments: LocalDeployments,
+    entries: Mapping[str, Entry] = NO_ENTRIES,
+    ensembles: Mapping[str, ModelConfig] = NO_CONFIGS,
 ) -> InferenceServer:
-    """`taken`: models of the start, for the caller to add. `ensembles`: those of the start."""
-    added = AddedModels(deployments._url, (*taken, *ensembles), deployments, ensembles=ensembles)
-    server = InferenceServer("attune", "1", {}, 30, added)
-    for name, config in ensembles.items():
-        server.add(name, ensemble_entry(config, server.infer, 4))
-    return server
+    """`entries`, `ensembles`: what it was started with."""
+    added = AddedModels(deployments._url, (*entries, *ensembles), deployments, ensembles=ensembles)
+    return InferenceServer("attune", "1", entries, 30, added)
 
 
 async def answer(server: InferenceServer, version: str = "") -> float:

@@ -10,9 +10,12 @@ import pytest
 from interest.errors import NotReady
 from serve.oip import ending
 from serve.oip.deployed import Deployed
+from serve.oip.entries import UserEntry
 from serve.oip.errors import InvalidInput
+from serve.oip.hosted import ModelHost
+from serve.oip.model_folders import ModelFolder
 from tests.serve.oip.folders import write_scaler, write_twice, write_version
-from tests.serve.oip.ingresses import Pair, answer, new_ingress, until
+from tests.serve.oip.ingresses import Pair, answer, new_ingress, twice, until
 from tests.serve.oip.local_deployments import LocalDeployments
 
 
@@ -133,7 +136,9 @@ async def test_a_server_deployed_anew_with_the_folder_ends_what_was_loaded_befor
     write_scaler(tmp_path)
     await both[0].load("scaler")
     deployments.all_new = False
-    anew = new_ingress(deployments, taken=("scaler",))
+    host = ModelHost(str(tmp_path), "scaler")
+    await host.start()
+    anew = new_ingress(deployments, {"scaler": UserEntry(host._config, host, 1)})
     await anew.start()
     for _ in range(20):
         await anew.index()
@@ -141,6 +146,7 @@ async def test_a_server_deployed_anew_with_the_folder_ends_what_was_loaded_befor
     deployments.all_new = True
     assert await until(lambda: (deployments.running, deployments.listed) == ({}, {}))
     await anew.close()
+    await host.close()
 
 
 async def test_a_server_deployed_anew_with_an_ensemble_takes_it_from_the_list(
@@ -150,7 +156,8 @@ async def test_a_server_deployed_anew_with_an_ensemble_takes_it_from_the_list(
     write_twice(tmp_path)
     await both[0].load("scaler")
     await both[0].load("twice")
-    anew = new_ingress(deployments, taken=("twice",))
+    anew = new_ingress(deployments, ensembles={"twice": ModelFolder(str(tmp_path), "twice").config()})
     await anew.start()
+    assert await twice(anew) == 4
     assert await until(lambda: list(deployments.listed) == ["scaler"])
     await anew.close()

@@ -21,9 +21,7 @@ async def test_a_config_given_with_a_load_holds_until_the_next_load(
     folder = write_scaler(tmp_path)
     host = ModelHost(str(tmp_path), "scaler")
     await host.start()
-    server = new_ingress(deployments)
-    if not late:
-        server.add("scaler", UserEntry(host._config, host, 1))
+    server = new_ingress(deployments, {} if late else {"scaler": UserEntry(host._config, host, 1)})
     await server.start()
     write_version(folder, "2", 3)
     tens = {"parameters": {"unit": {"string_value": "10"}}, "version_policy": {"all": {}}}

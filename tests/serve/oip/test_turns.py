@@ -38,12 +38,11 @@ async def scaling(both: Pair, tmp_path: Path, request: Any, deployments: LocalDe
         return
     host = ModelHost(str(tmp_path), "scaler")
     await host.start()
-    servers = new_ingress(deployments, ("scaler",)), new_ingress(deployments, ("scaler",))
-    for server in servers:
-        server.add("scaler", UserEntry(host._config, host, 1))
+    first, second = (new_ingress(deployments, {"scaler": UserEntry(host._config, host, 1)}) for _ in range(2))
+    for server in (first, second):
         await server.start()
-    yield servers
-    for server in servers:
+    yield first, second
+    for server in (first, second):
         await server.close()
     await host.close()
 
