@@ -65,10 +65,10 @@ def continued_reranker(
 def _window(
     world: World, repository: ModelRepository, learned: Mapping[str, Any], settings: TrainingSettings, seed: int
 ) -> Window:
-    """The requests since the reranker last learned, as many at most as of one window of a full training."""
+    """The requests since the reranker last learned, as many at most as a full training asks in its windows."""
     rng = np.random.default_rng(seed)
     model = InterestModel.load(repository.open_version("interest", learned["interest"]).folder)
     start, end = learned["until"] + LEAD_S, float(world.events.timestamp.max(initial=0.0)) + LEAD_S
     requests = past_requests(world.events, start, end, settings.horizon_s, settings.sessions_per_user, rng)
-    chosen = rng.permutation(len(requests))[: settings.max_requests // settings.cuts]
+    chosen = rng.permutation(len(requests))[: settings.max_requests]
     return Window(model, requests.take(np.sort(chosen)), rng)

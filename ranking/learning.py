@@ -24,6 +24,8 @@ from ranking.training_windows import TrainingSettings, Window, World
 VALIDATION_SHARE = 0.25  # of the queries, the latest ones
 FEWEST_QUERIES = 50  # with fewer there is nothing to learn from
 METRIC_PLACES = 10
+RARE_REPEATS = 0.05  # of the requests of a window: where fewer want anything again, ...
+REPEATS_EVERY = 10  # ... one batch in so many is asked with repeats, which is enough to learn that
 TRIAL_SHARE = 1 / 4  # of the trees: enough to compare trainings by
 
 
@@ -35,6 +37,7 @@ def past_queries(
 ) -> Queries | None:
     """Queries as serving would have seen them; None when there are too few. `progress` hears (windows done, of)."""
     parts: list[Queries] = []
+    progress(0, len(past))
     for number, window in enumerate(past):
         parts.extend(_window_queries(world, window, settings))
         progress(number + 1, len(past))
@@ -86,16 +89,23 @@ def users_of(world: World, lookup: InterestLookup, requests: PastRequests) -> Us
 
 
 def _window_queries(world: World, window: Window, settings: TrainingSettings) -> list[Queries]:
-    """Each request in both modes, with repeats and new items only, and some of them again as of newcomers."""
+    """Each request in both modes, with repeats and new items only, and some of them again as of newcomers.
+
+    Where hardly anybody wants anything again the two would be one request twice: most are asked for new items only,
+    and keep as many unwanted candidates as both would.
+    """
     if len(window.hidden):
         return _new_item_queries(world, window, settings)
     maker = _QueryMaker(world, window, settings)
     count = settings.retriever.candidates
+    rare = window.requests.again.mean() < RARE_REPEATS if len(window.requests) else False
     found = []
-    for batch in batches(window.requests):
+    for number, batch in enumerate(batches(window.requests)):
         users = users_of(world, maker.lookup, batch)
-        for new_only in (False, True):
-            found.append(maker.queries(users, batch, plain_requests(batch.as_of, new_only, count)))
+        modes = (True,) if rare and number % REPEATS_EVERY else (False, True)
+        for new_only in modes:
+            asked = plain_requests(batch.as_of, new_only, count)
+            found.append(maker.queries(users, batch, asked, settings.negatives * 2 // len(modes)))
     told = as_newcomers(world.events, window.requests, settings.newcomer_share, maker.view, world.user_ids, window.rng)
     for start in range(0, len(told.requests), USERS_AT_ONCE):
         some = told.part(start, start + USERS_AT_ONCE)
@@ -103,7 +113,7 @@ def _window_queries(world: World, window: Window, settings: TrainingSettings) ->
         asked = replace(
             plain_requests(some.requests.as_of, True, count), exclude_offsets=some.own_offsets, exclude_item=some.own
         )
-        found.append(maker.queries(users, some.requests, asked))
+        found.append(maker.queries(users, some.requests, asked, settings.negatives))
     return found
 
 
@@ -115,7 +125,8 @@ def _new_item_queries(world: World, window: Window, settings: TrainingSettings) 
     for batch in batches(window.requests):
         users = users_of(world, maker.lookup, batch)
         asked = plain_requests(batch.as_of, True, settings.retriever.candidates)
-        found.append(maker.queries(users, batch, among_hidden(asked, users, batch, window.hidden, window.rng)))
+        hidden = among_hidden(asked, users, batch, window.hidden, window.rng)
+        found.append(maker.queries(users, batch, hidden, settings.negatives))
     return found
 
 
@@ -130,16 +141,15 @@ class _QueryMaker:
         self._retriever = make_retriever(
             world.catalogue, world.popularity, window.model, settings.retriever, self._statistics
         )
-        self._negatives = settings.negatives
         self._rng = window.rng
 
-    def queries(self, users: UserBatch, requests: PastRequests, asked: CandidateRequest) -> Queries:
+    def queries(self, users: UserBatch, requests: PastRequests, asked: CandidateRequest, negatives: int) -> Queries:
         candidates = self._retriever.retrieve(users, asked)
         labels = candidate_labels(candidates, requests.wanted_offsets, requests.wanted)
         values = make_features(users, candidates, self.view, self._popularity, self._statistics).values
         data = RankingData(values, labels, np.diff(candidates.candidate_offsets))
         queries = Queries(data, requests.as_of, asked.exclude_seen)
-        return fewer_negatives(with_a_wanted_item(queries), self._negatives, self._rng)
+        return fewer_negatives(with_a_wanted_item(queries), negatives, self._rng)
 
 
 def _candidate_ndcg(scores: Doubles, data: RankingData) -> float:

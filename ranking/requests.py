@@ -22,13 +22,15 @@ assert len(_WANTED) == len(EVENT_TYPES)
 class PastRequests:
     """Q requests, each `LEAD_S` before a user's session began; `wanted` are the item keys acted on afterwards.
 
-    `wanted` is distinct and ascending within a request and cut by `wanted_offsets` [Q + 1].
+    `wanted` is distinct and ascending within a request and cut by `wanted_offsets` [Q + 1]. `again` [Q]: one of them
+    at least is something that the user had acted on before.
     """
 
     user_key: Longs  # [Q]
     as_of: Doubles  # [Q] unix seconds
     wanted_offsets: Longs
     wanted: Longs
+    again: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
         return len(self.user_key)
@@ -37,7 +39,8 @@ class PastRequests:
         """These requests, in this order."""
         parts = [self.wanted[self.wanted_offsets[row] : self.wanted_offsets[row + 1]] for row in rows]
         wanted = np.concatenate([np.zeros(0, dtype=np.int64), *parts])
-        return PastRequests(self.user_key[rows], self.as_of[rows], ragged_offsets([len(p) for p in parts]), wanted)
+        offsets = ragged_offsets([len(part) for part in parts])
+        return PastRequests(self.user_key[rows], self.as_of[rows], offsets, wanted, self.again[rows])
 
 
 def past_requests(
@@ -52,9 +55,12 @@ def past_requests(
 def latest_requests(
     events: EventColumns, start: float, horizon_s: float, per_user: int, most: int, rng: np.random.Generator
 ) -> PastRequests:
-    """The latest `per_user` session starts of each user, of those at or after `start`; at most `most`, by chance."""
+    """The latest `per_user` session starts of each user, of those at or after `start`; at most `most`, by chance.
+
+    A user's first session of all is not among them: nothing is known of its user.
+    """
     acts = _Acts.of(events)
-    sessions = np.flatnonzero(acts.begins & (acts.time >= start))
+    sessions = np.flatnonzero(acts.begins & acts.came_back() & (acts.time >= start))
     ends = np.searchsorted(acts.user[sessions], acts.user[sessions], side="right")
     latest = sessions[ends - np.arange(len(sessions)) <= per_user]
     return acts.requests(np.sort(rng.permutation(latest)[:most]), horizon_s)
@@ -78,18 +84,26 @@ class _Acts:
         begins[1:] = (user[1:] != user[:-1]) | (time[1:] - time[:-1] > SESSION_GAP_S)
         return cls(user, time, item, begins)
 
+    def came_back(self) -> npt.NDArray[np.bool_]:
+        """Of each act, whether its user had acted before."""
+        known = np.zeros(len(self.user), dtype=np.bool_)
+        known[1:] = self.user[1:] == self.user[:-1]
+        return known
+
     def requests(self, sessions: Longs, horizon_s: float) -> PastRequests:
         """Requests `LEAD_S` before the sessions that begin at these places."""
-        wanted = []
-        for first in sessions:
-            last = int(np.searchsorted(self.user, self.user[first], side="right"))
+        wanted, again = [], np.zeros(len(sessions), dtype=np.bool_)
+        for number, first in enumerate(sessions):
+            start, last = np.searchsorted(self.user, [self.user[first], self.user[first] + 1])
             until = first + int(np.searchsorted(self.time[first:last], self.time[first] + horizon_s))
             wanted.append(np.unique(self.item[first:until]))
+            again[number] = np.isin(wanted[-1], self.item[start:first]).any()
         return PastRequests(
             user_key=self.user[sessions],
             as_of=self.time[sessions] - LEAD_S,
             wanted_offsets=ragged_offsets([len(part) for part in wanted]),
             wanted=np.concatenate([np.zeros(0, dtype=np.int64), *wanted]),
+            again=again,
         )
 
 

@@ -65,6 +65,7 @@ def train(
     rng = np.random.default_rng(seed)
     encoder = _fit_encoder(reader, settings, rng, steps)
     embed_items(all_items(reader), writer, encoder, steps)
+    steps.show("log", 0, 1)
     world = load_world(reader, encoder.name, encoder.dims, until)
     steps.show("log", 1, 1)
     past = past_windows(world, settings, rng, lambda done, total: steps.show("past interests", done, total))
@@ -75,6 +76,7 @@ def train(
     queries = past_queries(world, past, settings, lambda done, total: steps.show("past requests", done, total))
     held_out = _held_out_queries(world, known, settings, steps) if queries else None
     now = float(world.events.timestamp.max(initial=0.0))
+    steps.show("interest model", 0, 1)
     model = fit_interest(world, now, settings.interest, rng)
     keys, limit = np.sort(world.catalogue.view().keys), np.inf if until is None else until
     checkpoint = first_checkpoint(world.events, keys, model.weights, now, settings.interest, limit)
@@ -126,7 +128,9 @@ def _with_fitted_retriever(
     world: World, newest: Window, known: Sequence[Window], settings: TrainingSettings, seed: int, steps: Steps
 ) -> TrainingSettings:
     """Quotas of what the sources name, then the trees that choose from it."""
+    steps.show("quotas", 0, 1)
     settings = replace(settings, retriever=fit_quotas_of(world, newest, settings.retriever, seed))
+    steps.show("quotas", 1, 1)
     trees = fit_trees(world, known, settings, seed, lambda done, total: steps.show("candidates", done, total))
     return replace(settings, retriever=trees)
 

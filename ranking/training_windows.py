@@ -25,11 +25,11 @@ class TrainingSettings:
     The last `log_share` of the events is cut into `cuts` windows. For each one an interest model is fitted on the
     events up to its first possible request, and at most `sessions_per_user` sessions of every user inside it become
     requests, at most `max_requests` in all, whose wanted items are those of the following `horizon_s`. The latest
-    `held_out_sessions` of every user in the last `held_out_share` of the events are requests, too, at most
-    `held_out_requests` in all, with their users in `folds` parts: see `held_out_windows`. `newcomer_share` of all
-    requests are asked again as of users of whom hardly anything is known. `new_item_share` of all items are taken for
-    new ones in `new_item_windows`, and at most `new_item_requests` are for them alone. Of each query's unwanted
-    candidates `negatives` are kept, by chance.
+    `held_out_sessions` of every user in the last `held_out_share` of the events, but not a user's first of all, are
+    requests, too, at most `held_out_requests` in all, with their users in `folds` parts: see `held_out_windows`.
+    `newcomer_share` of all requests are asked again as of users of whom hardly anything is known. `new_item_share` of
+    all items are taken for new ones in `new_item_windows`, and at most `new_item_requests` are for them alone. Of each
+    query's unwanted candidates `negatives` are kept, by chance; twice as many where one query stands for two.
     """
 
     encoder: Literal["ngram", "minilm", "combined"] = "combined"
@@ -38,11 +38,11 @@ class TrainingSettings:
     log_share: float = 0.3
     sessions_per_user: int = 2
     horizon_s: float = 60 * 86_400.0
-    max_requests: int = 3_000
+    max_requests: int = 1_500
     folds: int = 4
     held_out_share: float = 0.6
-    held_out_sessions: int = 2
-    held_out_requests: int = 6_000
+    held_out_sessions: int = 4
+    held_out_requests: int = 12_000
     newcomer_share: float = 0.2
     new_item_share: float = 0.1
     new_item_requests: int = 800
@@ -90,6 +90,7 @@ def past_windows(
     """Requests of each window with the interest model as of before them; `progress` hears (windows done, of)."""
     stretches = windows(world.events, settings.cuts, settings.log_share)
     found = []
+    progress(0, len(stretches))
     for number, ((start, end), own) in enumerate(zip(stretches, rng.spawn(len(stretches)), strict=True)):
         requests = past_requests(world.events, start, end, settings.horizon_s, settings.sessions_per_user, own)
         chosen = own.permutation(len(requests))[: settings.max_requests // settings.cuts]
@@ -118,6 +119,7 @@ def held_out_windows(
     users, user = np.unique(requests.user_key, return_inverse=True)
     fold = (rng.permutation(len(users)) % settings.folds)[user]
     found = []
+    progress(0, settings.folds)
     for number, own in enumerate(rng.spawn(settings.folds)):
         mine = requests.take(np.flatnonzero(fold == number))
         if len(mine):
@@ -136,6 +138,7 @@ def new_item_windows(
     """
     stretches = windows(world.events, settings.cuts, settings.log_share)
     found = []
+    progress(0, len(stretches))
     for number, ((start, end), own) in enumerate(zip(stretches, rng.spawn(len(stretches)), strict=True)):
         hidden = hidden_items(world.events, settings.new_item_share, own)
         requests = past_requests(world.events, start, end, settings.horizon_s, settings.sessions_per_user, own)

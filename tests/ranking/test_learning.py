@@ -115,6 +115,30 @@ def test_what_happens_after_a_window_changes_neither_its_features_nor_its_labels
     assert found.shape != expected.shape or not np.array_equal(found, expected, equal_nan=True)
 
 
+@pytest.mark.parametrize("again", [False, True])
+def test_where_nobody_wants_anything_again_hardly_any_request_is_asked_with_repeats(
+    make: MakeWorld, again: bool
+) -> None:
+    """Three batches of requests of 130 users who like one item and then, ten days later, another or the same one."""
+    items = [Item(item_id=f"i{number}", title=f"title {number}") for number in range(40)]
+    events = [
+        Event(
+            event_id=f"e{user}-{visit}",
+            type=EventType.LIKE,
+            user_id=f"u{user}",
+            item_id=f"i{(user + (0 if again else visit)) % 40}",
+            timestamp=visit * 240 * HOUR_S + user * MINUTE_S,
+        )
+        for user in range(130)
+        for visit in range(2)
+    ]
+    found = learned(make(items, events), replace(SETTINGS, cuts=1, log_share=0.5, newcomer_share=0.0))
+    asked_with_repeats = int((~found.new_only).sum())
+    assert asked_with_repeats == (130 if again else 64)
+    kept = np.repeat(found.new_only, found.data.lengths)[found.data.labels == 0].sum()
+    assert kept == (0 if again else 64 * 20 + 66 * 38)  # 38: neither theirs nor the wanted one
+
+
 def test_an_invoice_on_the_edge_of_a_window_is_not_in_the_model_of_the_requests_before_it(make: MakeWorld) -> None:
     items = [Item(item_id=name, title=name) for name in ("old", "other", "edge")]
     edge = 1_000 * HOUR_S

@@ -22,7 +22,8 @@ def log() -> EventColumns:
 def past(wanted: list[list[int]]) -> PastRequests:
     flat = np.array([key for keys in wanted for key in keys], dtype=np.int64)
     count = len(wanted)
-    return PastRequests(np.arange(count), np.full(count, 9.0), ragged_offsets([len(keys) for keys in wanted]), flat)
+    offsets = ragged_offsets([len(keys) for keys in wanted])
+    return PastRequests(np.arange(count), np.full(count, 9.0), offsets, flat, np.zeros(count, dtype=np.bool_))
 
 
 def owners(keys: list[list[int]]) -> UserBatch:

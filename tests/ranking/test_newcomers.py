@@ -41,7 +41,8 @@ def catalogue(tags: int) -> Catalogue:
 def newcomers() -> Newcomers:
     people = np.append(np.arange(USERS), 99)  # the last one never did anything
     wanted = np.arange(len(people), dtype=np.int64)
-    requests = PastRequests(people, np.full(len(people), AS_OF), np.arange(len(people) + 1), wanted)
+    again = np.zeros(len(people), dtype=np.bool_)
+    requests = PastRequests(people, np.full(len(people), AS_OF), np.arange(len(people) + 1), wanted, again)
     names = {int(user): f"u{user}" for user in people}
     return as_newcomers(log(), requests, 1.0, catalogue(2).view(), names, np.random.default_rng(0))
 

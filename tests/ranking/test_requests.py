@@ -57,16 +57,29 @@ def test_at_most_so_many_sessions_a_user_by_chance_that_repeats() -> None:
     assert_array_equal(first.as_of, again.as_of)
 
 
-def test_the_latest_sessions_of_each_user_that_were_late_enough() -> None:
+def test_the_latest_sessions_of_each_user_that_were_late_enough_but_never_the_first_of_all() -> None:
     found = latest_requests(LOG, 60 * HOUR_S, 30 * HOUR_S, 1, 10, np.random.default_rng(0))
     assert_array_equal(found.user_key, [1, 2])
     assert_array_equal(found.as_of, np.array([120.0, 110.0]) * HOUR_S - 1.0)
     assert_array_equal(found.wanted, [40, 70])
-    for start, per_user, users in ((0, 2, [1, 1, 2, 2]), (60, 2, [1, 1, 2]), (115, 2, [1]), (60, 9, [1, 1, 2])):
+    for start, per_user, users in ((0, 2, [1, 2]), (60, 2, [1, 2]), (115, 2, [1]), (60, 9, [1, 2])):
         found = latest_requests(LOG, start * HOUR_S, HOUR_S, per_user, 10, np.random.default_rng(0))
         assert_array_equal(found.user_key, users)
+    visits = log([(1, 1, EventType.LIKE, 10.0 * visit) for visit in range(5)])
+    for per_user, hours in ((2, [30.0, 40.0]), (9, [10.0, 20.0, 30.0, 40.0])):
+        found = latest_requests(visits, 0, HOUR_S, per_user, 10, np.random.default_rng(0))
+        assert_array_equal(found.as_of, np.array(hours) * HOUR_S - 1.0)
     assert len(latest_requests(LOG, 60 * HOUR_S, HOUR_S, 2, 1, np.random.default_rng(0))) == 1
     assert len(latest_requests(log([]), 0, 1, 1, 1, np.random.default_rng(0))) == 0
+
+
+def test_requests_know_whether_something_is_wanted_that_was_acted_on_before_them() -> None:
+    rows: list[Row] = [(1, item, EventType.LIKE, at) for item, at in ((5, 0.0), (6, 10.0), (6, 10.5), (5, 20.0))]
+    rows += [(2, 5, EventType.LIKE, 0.0), (2, 7, EventType.VIEW, 1.0), (2, 7, EventType.LIKE, 10.0)]
+    found = past_requests(log(rows), 0, 1e9, HOUR_S, 9, np.random.default_rng(0))
+    assert_array_equal(found.user_key, [1, 1, 1, 2, 2])
+    assert_array_equal(found.again, [False, False, True, False, False])
+    assert_array_equal(found.take(np.array([2, 0])).again, [True, False])
 
 
 def test_taking_requests_keeps_their_wanted_items() -> None:
