@@ -31,14 +31,14 @@ ENCODED_AT_ONCE = 1_000
 
 
 class Steps:
-    """One bar a step, or nothing at all."""
+    """One bar a step that has something to do, or nothing at all."""
 
     def __init__(self, progress: Progress | None) -> None:
         self._progress = progress
         self._bars: dict[str, TaskID] = {}
 
     def show(self, step: str, done: int, total: int) -> None:
-        if self._progress is None:
+        if self._progress is None or not total:
             return
         if step not in self._bars:
             self._bars[step] = self._progress.add_task(step, total=total)
