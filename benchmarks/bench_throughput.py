@@ -25,6 +25,7 @@ import aiohttp
 import numpy as np
 import typer
 from rich.console import Console
+from rich.progress import track
 from rich.table import Table
 
 from benchmarks.bench_recommend import machine
@@ -85,20 +86,20 @@ def main(
         urls[ATTUNE] = stack.enter_context(ready_server(console, settings, http.on_port(0)))
         for at_once in concurrency or CONCURRENCIES:
             fewer = QUICK if quick else LARGER if layers else 1
+            number = 1 if quick else rounds
             asked = prompts[: max(at_once, REQUESTS[at_once] // fewer)]
             with closing(Offline(engine, model, at_once, logs / "vllm-offline.log")) as offline:
-                for name, measured in _in_turn(urls, offline, asked, at_once, 1 if quick else rounds).items():
+                for name, measured in _in_turn(console, urls, offline, asked, at_once, number).items():
                     results[f"{name} @ {at_once}"] = [asdict(one) for one in measured]
             where["load_after"] = os.getloadavg()[0]
             report = {"machine": where, "model": model.name, "dtype": dtype, "tokens": TOKENS, "rounds": rounds}
             text = json.dumps({**report, "results": results}, indent=1)
             path.write_text(text + "\n")  # each time: a larger model takes an hour
-            console.print(f"{at_once} at once: done", highlight=False)
     show(console, results)
 
 
 def _in_turn(
-    urls: dict[str, str], offline: Offline, prompts: Sequence[str], at_once: int, rounds: int
+    console: Console, urls: dict[str, str], offline: Offline, prompts: Sequence[str], at_once: int, rounds: int
 ) -> dict[str, list[Round]]:
     """All ways of asking, one after the other, again and again; a first turn warms up and is not counted."""
 
@@ -113,11 +114,11 @@ def _in_turn(
     for name, url in urls.items():
         ways |= {name: over_http(url, False), f"{name}, streamed": over_http(url, True)}
     found: dict[str, list[Round]] = {name: [] for name in ways}
-    for turn in range(rounds + 1):
-        for name, way in ways.items():
-            measured = way()
-            if turn:
-                found[name].append(measured)
+    turns = [(turn, name) for turn in range(rounds + 1) for name in ways]
+    for turn, name in track(turns, f"{at_once} at once", console=console):
+        measured = ways[name]()
+        if turn:
+            found[name].append(measured)
     return found
 
 
