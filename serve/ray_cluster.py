@@ -20,9 +20,10 @@ from ray.serve import Application
 from ray.serve.config import gRPCOptions
 
 from interest.errors import InvalidConfig
-from serve.app import APPLICATION, build_app
+from serve.app import build_app
 from serve.config import HttpConfig, ServerConfig
 from serve.ray_grpc import SERVICER
+from serve.ray_options import APPLICATION
 from serve.routes.front import CALLBACK
 
 # Four things that Ray has no setting for: HAProxy's statistics and metrics listen on every interface, a header lets a

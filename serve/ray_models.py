@@ -18,14 +18,14 @@ from ray.serve.handle import DeploymentHandle
 from ray.serve.schema import ApplicationStatus
 
 from interest.errors import InvalidConfig, NotReady
-from serve.app import APPLICATION, model_deployment
 from serve.config import ServerConfig
-from serve.deployments import MODEL_PREFIX
 from serve.oip.deployed import Deployed
 from serve.oip.model_config import ModelConfig, Part
 from serve.oip.wanted import Wanted
 from serve.ray_calls import HostHandle, by_value
+from serve.ray_hosts import MODEL_PREFIX, model_deployment
 from serve.ray_kept import KEPT, PUBLISHED, place_of
+from serve.ray_options import APPLICATION
 from serve.ray_texts import ClusterTexts
 
 START_TIMEOUT_S = 570.0  # of all replicas, with the loading of the model; `attune models load` waits for two of them

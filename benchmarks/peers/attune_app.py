@@ -16,10 +16,11 @@ from benchmarks.peers.home import item_keys, vector_sizes
 from interest.batch import Tensors, UserBatch
 from ranking.batch import CandidateBatch, RankedBatch
 from ranking.sources import SCORES
-from serve.app import deployment_options
 from serve.config import STAGES, ServerConfig
-from serve.deployments import INGRESS, StageReplica
+from serve.deployments import StageReplica
 from serve.model import OneThread
+from serve.ray_ingress import INGRESS
+from serve.ray_options import deployment_options
 from serve.startup import checked
 from serve.store_commands import Answer, tensors_of
 

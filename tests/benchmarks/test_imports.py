@@ -15,6 +15,8 @@ MODULES = (
     "benchmarks.bench_throughput",
     "serve.cli",
     "serve.deployments",
+    "serve.ray_hosts",
+    "serve.ray_ingress",
     "serve.stages.candidates",
 )
 

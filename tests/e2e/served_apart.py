@@ -5,10 +5,11 @@ from pathlib import Path
 
 import ray.serve
 
-from serve.app import APPLICATION, build_app
+from serve.app import build_app
 from serve.commands.server import wait_until_ready
 from serve.config import DEPLOYMENTS, HttpConfig, parse_config
 from serve.ray_cluster import free_port, running
+from serve.ray_options import APPLICATION
 from serve.startup import checked
 
 TWICE = ("ingress",)

@@ -14,8 +14,8 @@ import pytest
 import ray.serve
 from rich.console import Console
 
-from serve.app import APPLICATION
 from serve.commands.models import change_model
+from serve.ray_options import APPLICATION
 from tests.serve.oip.folders import write_config, write_scaler, write_twice, write_version
 
 with warnings.catch_warnings():

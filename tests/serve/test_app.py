@@ -8,8 +8,9 @@ import pytest
 
 from serve.app import build_app
 from serve.config import DEPLOYMENTS
-from serve.deployments import IngressReplica, StageReplica
+from serve.deployments import StageReplica
 from serve.ray_calls import _own, stage_of  # the error mapping is what a cluster would do, tested without one
+from serve.ray_ingress import IngressReplica
 
 
 def test_every_deployment_gets_its_own_replicas_bounds_and_resources(trained_home: Any) -> None:

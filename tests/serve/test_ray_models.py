@@ -15,7 +15,6 @@ from ray.serve.schema import ApplicationStatus
 
 from interest.errors import InvalidConfig, NotReady
 from serve import ray_kept, ray_models
-from serve.app import APPLICATION
 from serve.config import ServerConfig
 from serve.oip.deployed import Deployed
 from serve.oip.model_config import ModelConfig
@@ -23,6 +22,7 @@ from serve.oip.model_folders import read_user_models
 from serve.oip.wanted import Wanted, wanted_of
 from serve.ray_kept import kept_for
 from serve.ray_models import ClusterModels
+from serve.ray_options import APPLICATION
 from tests.serve.cluster_texts import Texts
 from tests.serve.oip.folders import write_scaler
 
