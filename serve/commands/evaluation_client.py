@@ -11,9 +11,10 @@ import httpx
 from interest.errors import AttuneError
 from ranking.tasks import Task
 
-USERS_AT_ONCE = 128  # in one call of /v1/recommendations:batch
+USERS_AT_ONCE = 64  # in one call of /v1/recommendations:batch
 CALLS_AT_ONCE = 2
 TIMEOUT_MS = 60_000
+TRIES = 3  # of a call with degraded replies: a machine busy with something else need not cost an hour's evaluation
 
 Progress = Callable[[str, int, int | None], None]
 
@@ -35,10 +36,10 @@ def task_requests(task: Task, count: int) -> list[dict[str, Any]]:
 
 
 def ask(url: str, bodies: Sequence[Mapping[str, Any]], what: str, progress: Progress) -> Answers:
-    """The replies to all of these, in their order. Raises `AttuneError` for a reply that was degraded or refused."""
+    """The replies to all of these, in their order. Raises `AttuneError` for one that was refused or stayed degraded."""
     replies = asyncio.run(_ask(url, bodies, what, progress))
     for body, reply in zip(bodies, replies, strict=True):
-        if reply["degraded"] or reply["tier"] in ("popular", "cached"):
+        if _is_degraded(reply):
             raise AttuneError(
                 f"user {body['user_id']}: degraded ({reply['tier']}, {reply['degraded']}): not what should be measured"
             )
@@ -54,8 +55,11 @@ async def _ask(url: str, bodies: Sequence[Mapping[str, Any]], what: str, progres
         nonlocal done
         requests = [{**body, "timeout_ms": TIMEOUT_MS} for body in part]
         async with slots:
-            answer = await client.post(f"{url}/v1/recommendations:batch", json={"requests": requests})
-        data: list[dict[str, Any]] = _json(answer)["data"]
+            for _ in range(TRIES):
+                answer = await client.post(f"{url}/v1/recommendations:batch", json={"requests": requests})
+                data: list[dict[str, Any]] = _json(answer)["data"]
+                if not any(_is_degraded(reply) for reply in data):
+                    break
         done += len(part)
         progress(what, done, len(bodies))
         return data
@@ -69,6 +73,10 @@ async def _ask(url: str, bodies: Sequence[Mapping[str, Any]], what: str, progres
 def post(url: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
     """One POST; raises `AttuneError` with the server's words when it refuses."""
     return _json(httpx.post(f"{url}{path}", json=body, timeout=TIMEOUT_MS / 1000))
+
+
+def _is_degraded(reply: Mapping[str, Any]) -> bool:
+    return bool(reply["degraded"]) or reply["tier"] in ("popular", "cached")
 
 
 def _json(answer: httpx.Response) -> dict[str, Any]:
