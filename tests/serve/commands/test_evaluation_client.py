@@ -16,7 +16,7 @@ USERS = [f"u{number}" for number in range(USERS_AT_ONCE + 1)]
 
 @contextmanager
 def server(degraded: int) -> Iterator[tuple[str, list[list[str]]]]:
-    """Its URL, and the users of each call; the last user's first so many replies are popular items, for lack of time."""
+    """Its URL, and the users of each call; so many times the last user's reply is popular items, for lack of time."""
     calls: list[list[str]] = []
 
     class Handler(BaseHTTPRequestHandler):
