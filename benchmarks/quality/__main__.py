@@ -49,26 +49,35 @@ def main(
     console = Console()
     where, start = machine(), time.perf_counter()
     bench = Bench(console, data.resolve(), state, config)
-    tasks: list[dict[str, Any]] = []
-    for protocol in PROTOCOLS:
-        if only in ("", protocol):
-            home = bench.prepare(protocol)
-            with bench.server(home) as url:
-                found = evaluate_data(console, data, url, state, users, None, protocol, baselines, settings, ablate)
-            tasks += [one.to_json() for one in found]
-    report = {
+    target = output or RESULTS / f"quality_{data.resolve().name}.json"
+    part = target.with_name(f"{target.name}.part")  # what an interruption leaves: `settings` may be the target itself
+    report: dict[str, Any] = {
         "data": data.resolve().name,
         "machine": where,
         "seed": SEED,
         "baseline_settings": TUNED if settings is None else origin(json.loads(settings.read_text())),
         "bootstrap": {"resamples": RESAMPLES, "level": LEVEL},
-        "tasks": tasks,
-        "cold_start": bench.cold_start() if cold else None,
-        "minutes": (time.perf_counter() - start) / 60,
+        "tasks": [],
+        "cold_start": None,
     }
-    target = output or RESULTS / f"quality_{data.resolve().name}.json"
-    target.write_text(json.dumps(report, indent=1) + "\n")
+    for protocol in PROTOCOLS:
+        if only in ("", protocol):
+            home = bench.prepare(protocol)
+            with bench.server(home) as url:
+                found = evaluate_data(console, data, url, state, users, None, protocol, baselines, settings, ablate)
+            report["tasks"] += [one.to_json() for one in found]
+            write(part, report, start)
+    if cold:
+        report["cold_start"] = bench.cold_start()
+    write(part, report, start)
+    part.replace(target)
     console.print(f"Written: {target}")
+
+
+def write(path: Path, report: Mapping[str, Any], start: float) -> None:
+    """With the minutes that it took since `start`, seconds of `time.perf_counter`."""
+    minutes = (time.perf_counter() - start) / 60
+    path.write_text(json.dumps({**report, "minutes": minutes}, indent=1) + "\n")
 
 
 def origin(report: Mapping[str, Any]) -> str:
