@@ -19,6 +19,7 @@ from ranking.offline import USERS_AT_ONCE, candidate_labels, plain_requests
 from ranking.popularity import Popularity
 from ranking.queries import Queries, fewer_negatives, joined, with_a_wanted_item
 from ranking.requests import PastRequests
+from ranking.side_by_side import side_by_side
 from ranking.training_windows import TrainingSettings, Window, World
 
 VALIDATION_SHARE = 0.25  # of the queries, the latest ones
@@ -36,11 +37,13 @@ def past_queries(
     progress: Callable[[int, int], None],
 ) -> Queries | None:
     """Queries as serving would have seen them; None when there are too few. `progress` hears (windows done, of)."""
-    parts: list[Queries] = []
-    progress(0, len(past))
-    for number, window in enumerate(past):
-        parts.extend(_window_queries(world, window, settings))
-        progress(number + 1, len(past))
+    found = side_by_side(
+        lambda window: _window_queries(replace(world, popularity=world.popularity.apart()), window, settings),
+        past,
+        settings.threads,
+        progress,
+    )
+    parts = [part for window in found for part in window]
     if sum(len(part.as_of) for part in parts) < FEWEST_QUERIES:
         return None
     return joined(parts)

@@ -67,6 +67,12 @@ class Popularity:
         self._counts: Recent[tuple[int, int, float], Floats] = Recent(CACHED_INSTANTS)
         self._orders: Recent[tuple[int, int, float, int], Longs] = Recent(len(WINDOWS_S) * CACHED_INSTANTS)
 
+    def apart(self) -> "Popularity":
+        """The same events, and what is asked of one is not held by the other: for a thread with instants of its own."""
+        other = Popularity()
+        other._state = self._state
+        return other
+
     def append(self, events: EventColumns) -> None:
         """Count these events too, in any order of time; impressions and negative ones weigh nothing."""
         tenths = WEIGHT_BY_CODE[events.event_type]

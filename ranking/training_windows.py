@@ -1,8 +1,8 @@
 """Past requests to learn from, each with an interest model that knows nothing of what its user did from then on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,10 @@ from ranking.new_items import hidden_items, wanting, without_items
 from ranking.popularity import Popularity
 from ranking.requests import LEAD_S, PastRequests, latest_requests, past_requests, windows
 from ranking.retriever_settings import RetrieverSettings
+from ranking.side_by_side import side_by_side
+
+_Part = TypeVar("_Part")
+_Stretch = tuple[tuple[float, float], np.random.Generator]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +34,7 @@ class TrainingSettings:
     `newcomer_share` of all requests are asked again as of users of whom hardly anything is known. `new_item_share` of
     all items are taken for new ones in `new_item_windows`, and at most `new_item_requests` are for them alone. Of each
     query's unwanted candidates `negatives` are kept, by chance; twice as many where one query stands for two.
+    `threads` windows are worked on at once.
     """
 
     encoder: Literal["ngram", "minilm", "combined"] = "combined"
@@ -47,6 +52,7 @@ class TrainingSettings:
     new_item_share: float = 0.1
     new_item_requests: int = 800
     negatives: int = 60
+    threads: int = 2
     interest: InterestSettings = field(default_factory=InterestSettings)
     retriever: RetrieverSettings = field(default_factory=RetrieverSettings)
     booster: BoosterSettings = field(default_factory=BoosterSettings)
@@ -89,17 +95,18 @@ def past_windows(
 ) -> list[Window]:
     """Requests of each window with the interest model as of before them; `progress` hears (windows done, of)."""
     stretches = windows(world.events, settings.cuts, settings.log_share)
-    found = []
-    progress(0, len(stretches))
-    for number, ((start, end), own) in enumerate(zip(stretches, rng.spawn(len(stretches)), strict=True)):
+
+    def fitted(part: _Stretch) -> Window | None:
+        (start, end), own = part
         requests = past_requests(world.events, start, end, settings.horizon_s, settings.sessions_per_user, own)
         chosen = own.permutation(len(requests))[: settings.max_requests // settings.cuts]
         requests = requests.take(np.sort(chosen))
-        if len(requests):
-            model = fit_interest(world, start - LEAD_S, settings.interest, own)  # as of the earliest of the requests
-            found.append(Window(model, requests, own))
-        progress(number + 1, len(stretches))
-    return found
+        if not len(requests):
+            return None
+        model = fit_interest(world, start - LEAD_S, settings.interest, own)  # as of the earliest of the requests
+        return Window(model, requests, own)
+
+    return _all(fitted, list(zip(stretches, rng.spawn(len(stretches)), strict=True)), settings, progress)
 
 
 def held_out_windows(
@@ -118,15 +125,16 @@ def held_out_windows(
     )
     users, user = np.unique(requests.user_key, return_inverse=True)
     fold = (rng.permutation(len(users)) % settings.folds)[user]
-    found = []
-    progress(0, settings.folds)
-    for number, own in enumerate(rng.spawn(settings.folds)):
+
+    def fitted(part: tuple[int, np.random.Generator]) -> Window | None:
+        number, own = part
         mine = requests.take(np.flatnonzero(fold == number))
-        if len(mine):
-            known = events.where(events.timestamp <= _ends(mine, events.user_key))
-            found.append(Window(fit_interest(replace(world, events=known), newest, settings.interest, own), mine, own))
-        progress(number + 1, settings.folds)
-    return found
+        if not len(mine):
+            return None
+        known = events.where(events.timestamp <= _ends(mine, events.user_key))
+        return Window(fit_interest(replace(world, events=known), newest, settings.interest, own), mine, own)
+
+    return _all(fitted, list(enumerate(rng.spawn(settings.folds))), settings, progress)
 
 
 def new_item_windows(
@@ -137,20 +145,30 @@ def new_item_windows(
     Few of them are enough, and more take from what the trees learn of all other requests.
     """
     stretches = windows(world.events, settings.cuts, settings.log_share)
-    found = []
-    progress(0, len(stretches))
-    for number, ((start, end), own) in enumerate(zip(stretches, rng.spawn(len(stretches)), strict=True)):
+
+    def fitted(part: _Stretch) -> Window | None:
+        (start, end), own = part
         hidden = hidden_items(world.events, settings.new_item_share, own)
         requests = past_requests(world.events, start, end, settings.horizon_s, settings.sessions_per_user, own)
         requests = wanting(requests, hidden)
         chosen = own.permutation(len(requests))[: settings.new_item_requests // settings.cuts]
         requests = requests.take(np.sort(chosen))
-        if len(requests):
-            known = replace(world, events=without_items(world.events, hidden))
-            model = fit_interest(known, start - LEAD_S, settings.interest, own)
-            found.append(Window(model, requests, own, hidden))
-        progress(number + 1, len(stretches))
-    return found
+        if not len(requests):
+            return None
+        known = replace(world, events=without_items(world.events, hidden))
+        return Window(fit_interest(known, start - LEAD_S, settings.interest, own), requests, own, hidden)
+
+    return _all(fitted, list(zip(stretches, rng.spawn(len(stretches)), strict=True)), settings, progress)
+
+
+def _all(
+    fitted: Callable[[_Part], Window | None],
+    parts: Sequence[_Part],
+    settings: TrainingSettings,
+    progress: Callable[[int, int], None],
+) -> list[Window]:
+    windows = side_by_side(fitted, parts, settings.threads, progress)
+    return [window for window in windows if window is not None]
 
 
 def _ends(requests: PastRequests, user_key: Longs) -> Doubles:
