@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
+from threadpoolctl import threadpool_limits
+
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
@@ -13,10 +15,11 @@ def side_by_side(
 ) -> list[Result]:
     """The results in the order of `parts`; `progress` hears (parts done, of) in the calling thread.
 
+    BLAS and OpenMP stay in the thread that calls them meanwhile: their own threads would only wait for one another's.
     The first error of a part is raised, and parts that were not begun by then never are.
     """
     progress(0, len(parts))
-    with ThreadPoolExecutor(threads) as pool:
+    with threadpool_limits(1), ThreadPoolExecutor(threads) as pool:
         futures = [pool.submit(work, part) for part in parts]
         try:
             for number, future in enumerate(as_completed(futures)):
