@@ -113,3 +113,13 @@ def test_counts_cannot_be_written_by_those_who_share_them() -> None:
     counts = Popularity().counts(1.0, view_of([1]))
     with pytest.raises(ValueError, match="read-only"):
         counts[0, 0] = 1
+
+
+def test_one_apart_counts_the_same_events_and_those_that_come_later_stay_with_the_first() -> None:
+    view = view_of([0, 1])
+    popularity = Popularity()
+    popularity.append(columns([0], [EventType.PURCHASE], [50.0]))
+    other = popularity.apart()
+    popularity.append(columns([1], [EventType.PURCHASE], [60.0]))
+    assert other.counts(100.0, view)[:, ALL_TIME].tolist() == [1.0, 0.0]
+    assert popularity.counts(100.0, view)[:, ALL_TIME].tolist() == [1.0, 1.0]
