@@ -1,4 +1,4 @@
-"""Inner products, exact searches and the order of results: what every kind of index computes alike."""
+"""Inner products and exact searches: what every kind of index computes alike."""
 
 import tempfile
 from collections.abc import Callable
@@ -18,7 +18,6 @@ Take = Callable[[Longs], Floats]  # rows [n] -> their vectors, float32 [n, D]
 
 CHUNK_QUERIES = 16  # FAISS multiplies matrices from 20 queries on, and then a score depends on its neighbours
 CHUNK_ROWS = 8_192  # rows that are copied or assigned at once: NumPy lets no other thread run while it copies
-SORTED_WHOLE = 4_096  # more rows than this are cut to the best before they are sorted
 
 
 @dataclass(frozen=True)
@@ -71,17 +70,6 @@ def exact_rows(queries: Floats, vectors: Floats, k: int, selector: Any = None) -
         sizes = (queries.shape[1], len(queries), len(vectors), k)
         faiss.knn_inner_product(*pointers, *sizes, faiss.swig_ptr(scores), faiss.swig_ptr(rows), selector)
     return rows
-
-
-def top(keys: Longs, scores: Floats, k: int) -> Longs:
-    """Places of the k best scores, best first, equal scores by lower key."""
-    if len(scores) <= max(k, SORTED_WHOLE):
-        whole: Longs = np.lexsort((keys, -scores))[:k]
-        return whole
-    least = np.partition(scores, len(scores) - k)[len(scores) - k]
-    places = np.flatnonzero(scores >= least)
-    best: Longs = places[np.lexsort((keys[places], -scores[places]))[:k]]
-    return best
 
 
 def empty_vectors(rows: int, dims: int, spill_folder: Path | None, spills: bool) -> Floats:

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from interest.batch import Floats, Longs
-from ranking.index_kernels import Mask, Selection, top
+from ranking.index_kernels import Mask, Selection
 from ranking.index_settings import FLAT, IndexSettings
 from ranking.index_snapshot import Snapshot
+from ranking.score_order import top
 
-SCAN_FROM = 4  # an exact scan beats an index that is asked for more than one in this many of its rows
+SCAN_FROM = 16  # an exact scan beats an index that is asked for more than one in this many of its rows
 
 
 def best_rows(

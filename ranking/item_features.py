@@ -7,6 +7,7 @@ from interest.catalogue import CatalogueView
 from interest.model import DAY_S, STATISTICS
 from ranking.item_statistics import ItemStatistics
 from ranking.popularity import ALL_TIME, WINDOW, WINDOW_DAYS, Popularity
+from ranking.score_order import PLACE_BITS, falling
 
 YEAR_S = 365.25 * DAY_S
 TRENDS = ((1, 7), (3, 14), (7, 30), (30, 90), (90, 180))  # days: the daily rate of one window over that of another
@@ -42,7 +43,9 @@ def item_features(
     rows = view.rows(keys)
     owner = np.repeat(np.arange(len(users.now)), np.diff(users.behaviour_offsets))
     own_rows = view.rows(users.behaviour_item)
-    counts, own_month = _counts(users.now, user, rows, owner, own_rows, view, popularity)
+    counts = _counts(users.now, offsets, rows, view, popularity)
+    own_month = _counts(users.now, users.behaviour_offsets, own_rows, view, popularity)[:, WINDOW[30]]
+    own_month[own_rows < 0] = np.nan
     logs = np.log1p(counts)
     first_at = _first_at(rows, view, popularity)
     age = (users.now[user] - first_at) / DAY_S
@@ -70,45 +73,35 @@ def item_features(
 def ranks(scores: Floats | Doubles, user: Longs, offsets: Longs) -> Floats:
     """Place of each score among the user's, 0 is the greatest; NaN for NaN. Equal scores: in candidate order.
 
-    Sorted are whole numbers of 64 bits, each a score's bits above its place: they have no ties, and NumPy sorts them
-    several times faster than it finds the order of floats. Scores are compared as float32.
+    Scores are compared as float32.
     """
     unknown = np.isnan(scores)
     column = np.arange(len(scores)) - offsets[user]
     width = int(np.diff(offsets).max(initial=0))
-    table = np.full((len(offsets) - 1, width), np.inf, dtype=np.float32)
-    table[user, column] = np.where(unknown, np.float32(np.inf), -scores) + np.float32(0)  # -0 becomes 0
-    bits = table.view(np.int32)
-    rising = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # as whole numbers in the order of the floats
-    keys = (rising.astype(np.int64) << 32) | np.arange(width)
-    keys.sort(axis=1)
+    table = np.full((len(offsets) - 1, width), -np.inf, dtype=np.float32)
+    table[user, column] = np.where(unknown, -np.inf, scores)
+    numbers = falling(table, np.arange(width))
+    numbers.sort(axis=1)
     places = np.empty(table.shape, dtype=np.float32)
-    np.put_along_axis(places, keys & 0xFFFFFFFF, np.arange(width, dtype=np.float32)[None], 1)
+    np.put_along_axis(places, numbers & PLACE_BITS, np.arange(width, dtype=np.float32)[None], 1)
     found: Floats = np.where(unknown, np.float32(np.nan), places[user, column])
     return found
 
 
-def _counts(
-    now: Doubles,
-    user: Longs,
-    rows: Longs,
-    owner: Longs,
-    own_rows: Longs,
-    view: CatalogueView,
-    popularity: Popularity,
-) -> tuple[Doubles, Doubles]:
-    """Counts [N, windows] of the candidates, and those of a month [n] of the users' own items, as of each `now`."""
-    counts = np.zeros((len(user), ALL_TIME + 1))
-    own = np.full(len(owner), np.nan)
-    known, own_known = rows >= 0, own_rows >= 0
-    instants, instant = np.unique(now, return_inverse=True)
-    for index, moment in enumerate(instants):
-        part = known & (instant[user] == index) if len(instants) > 1 else known
-        own_part = own_known & (instant[owner] == index) if len(instants) > 1 else own_known
-        table = popularity.counts(float(moment), view)
-        counts[part] = table[rows[part]]
-        own[own_part] = table[own_rows[own_part], WINDOW[30]]
-    return counts, own
+def _counts(now: Doubles, offsets: Longs, rows: Longs, view: CatalogueView, popularity: Popularity) -> Doubles:
+    """Counts [N, windows] of the items in these rows of the view, as of the `now` of the user they belong to.
+
+    Users whose `now` is the same and who follow one another are looked up at once. A row of -1 has counts of 0.
+    """
+    counts = np.zeros((len(rows), ALL_TIME + 1))
+    if not len(view):
+        return counts
+    first = np.flatnonzero(np.diff(now, prepend=np.nan) != 0)
+    for user, end in zip(first, offsets[np.append(first, len(now))[1:]], strict=True):
+        part = slice(offsets[user], end)
+        counts[part] = popularity.counts(float(now[user]), view)[rows[part]]
+    counts[rows < 0] = 0.0
+    return counts
 
 
 def _first_at(rows: Longs, view: CatalogueView, popularity: Popularity) -> Doubles:

@@ -5,8 +5,9 @@ that a model learns to do without it: Volkovs, M. et al. (2017), "DropoutNet: Ad
 Systems", NIPS, section 4.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -60,11 +61,16 @@ def as_newcomers(
     known = [place for place, rows in enumerate(histories) if rows.stop > rows.start]
     chosen, histories = chosen.take(np.array(known, dtype=np.int64)), [histories[place] for place in known]
     own = [np.unique(log.item_key[rows]) for rows in histories]
+    facets = cache(lambda row: item_facets(view.items[row]))  # users have many items in common
     profiles = []
     for place, (user, rows) in enumerate(zip(chosen.user_key.tolist(), histories, strict=True)):
         stranger = empty_profile(user_ids[user])
         if place % 2:
-            profiles.append(_declaring(stranger, own[place], view, int(rng.integers(1, MOST_DECLARED + 1))))
+            profiles.append(
+                _declaring(
+                    stranger, map(facets, view.rows(own[place]).tolist()), int(rng.integers(1, MOST_DECLARED + 1))
+                )
+            )
         else:
             left = int(rng.integers(1, MOST_EVENTS + 1))
             profiles.append(_with_events(stranger, log, slice(max(rows.start, rows.stop - left), rows.stop)))
@@ -91,11 +97,13 @@ def _with_events(profile: InterestProfile, log: EventColumns, rows: slice) -> In
     return fold_many([profile], told, [])[0]
 
 
-def _declaring(profile: InterestProfile, keys: Longs, view: CatalogueView, number: int) -> InterestProfile:
-    """So many of the heaviest facets of these items, each weighed over the heaviest one."""
+def _declaring(
+    profile: InterestProfile, items: Iterable[Iterable[tuple[Facet, float]]], number: int
+) -> InterestProfile:
+    """So many of the heaviest facets of some items, each weighed over the heaviest one."""
     weights: dict[Facet, float] = {}
-    for row in view.rows(keys).tolist():
-        for facet, weight in item_facets(view.items[row]):
+    for facets in items:
+        for facet, weight in facets:
             weights[facet] = weights.get(facet, 0.0) + weight
     best = sorted(weights.items(), key=lambda entry: (-entry[1], entry[0].kind, entry[0].name))[:number]
     return replace(profile, declared={facet: Declaration(weight / best[0][1], 0.0, "") for facet, weight in best})

@@ -11,6 +11,7 @@ from interest.catalogue import CatalogueView
 from interest.events import EVENT_CODES, EVENT_TYPES, EventType
 from interest.store.protocol import EventColumns
 from ranking.recent import Recent
+from ranking.score_order import top
 
 DAY_S = 86_400.0
 WINDOW_DAYS = (1, 3, 7, 14, 30, 60, 90, 180)
@@ -35,7 +36,7 @@ WEIGHT_BY_CODE = np.array([WEIGHT_TENTHS.get(event_type, 0) for event_type in EV
 POSITIVE_CODES = tuple(EVENT_CODES[event_type] for event_type in WEIGHT_TENTHS)
 
 TAIL_ROWS = 8_192  # newest events in log order, folded into the sorted ones beyond this
-SNAPSHOT_ROWS = 32_768  # all-time sums by item are kept every so many events, or every so many items if those are more
+SNAPSHOT_ROWS = 8_192  # sums by item are kept every so many events, or every so many items if those are more
 CACHED_INSTANTS = 64
 
 
@@ -141,28 +142,32 @@ def _counts(state: _State, now: float, view: CatalogueView) -> Floats:
 
 
 def _sums(state: _State, start: int, end: int, keys: int) -> Doubles:
-    """Tenths by item key of the sorted events [start, end)."""
-    base = np.zeros(keys)
-    skipped = end // state.snapshot_rows
-    if skipped and start == 0:
-        held = state.snapshots[skipped]
-        base[: len(held)] = held
-        start = skipped * state.snapshot_rows
-    items, tenths = state.sorted.items[start:end], state.sorted.tenths[start:end]
-    return base + np.bincount(items, tenths, minlength=keys)
+    """Tenths by item key of the sorted events [start, end): what lies between snapshots is not visited."""
+    step = state.snapshot_rows
+    first, last = -(-start // step), end // step
+    if first >= last:
+        return _tenths(state.sorted, start, end, keys)
+    sums = _tenths(state.sorted, start, first * step, keys) + _tenths(state.sorted, last * step, end, keys)
+    earlier, later = state.snapshots[first], state.snapshots[last]
+    sums[: len(later)] += later
+    sums[: len(earlier)] -= earlier
+    return sums
+
+
+def _tenths(events: _Events, start: int, end: int, keys: int) -> Doubles:
+    return np.bincount(events.items[start:end], events.tenths[start:end], minlength=keys).astype(np.float64, copy=False)
 
 
 def _snapshots(events: _Events, keys: int, step: int) -> tuple[Doubles, ...]:
     snapshots = [np.zeros(keys)]
     for start in range(0, len(events.times) - step + 1, step):
-        part = slice(start, start + step)
-        snapshots.append(snapshots[-1] + np.bincount(events.items[part], events.tenths[part], minlength=keys))
+        snapshots.append(snapshots[-1] + _tenths(events, start, start + step, keys))
     return tuple(snapshots)
 
 
 def _descending(counts: Floats, keys: Longs) -> Longs:
     rows = np.flatnonzero(counts > 0)
-    order: Longs = rows[np.lexsort((keys[rows], -counts[rows]))]
+    order: Longs = rows[top(keys[rows], counts[rows], len(rows))]
     return order
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from interest.batch import Doubles, Longs
+from interest.batch import Doubles, Floats, Longs
 
 STEPS = (0.0, 0.5, 0.75, 1.33, 2.0)  # what a quota is multiplied by, one source at a time
 ROUNDS = 3
@@ -21,15 +21,16 @@ class SourceLists:
     `wanted` [Q, M]: the user then acted on the item; `relevant` [Q]: number of wanted items, named by a source or not.
     """
 
-    places: Doubles  # [Q, M, S]
+    places: Floats  # [S, Q, M]
     wanted: Doubles  # [Q, M] 0 or 1
     relevant: Longs  # [Q], at least 1
 
     def recall(self, quotas: Sequence[float], count: int) -> float:
         """Mean share of the wanted items among the `count` candidates that these quotas [S] choose."""
-        given = np.array(quotas)
-        with np.errstate(divide="ignore"):
-            place = (self.places[:, :, given > 0] / given[given > 0]).min(axis=2, initial=np.inf)
+        place = np.full(self.wanted.shape, np.inf, dtype=np.float32)
+        for source, quota in enumerate(quotas):
+            if quota > 0:
+                place = np.minimum(place, self.places[source] / np.float32(quota))
         if count < place.shape[1]:
             limit = np.partition(place, count - 1, axis=1)[:, count - 1 : count]
             chosen = place <= limit
@@ -43,11 +44,11 @@ def source_lists(lists: Sequence[Sequence[Longs]], wanted: Sequence[Longs]) -> S
     """From the item keys that each of S sources named for each of Q requests, best first, and those then wanted."""
     unions = [np.unique(np.concatenate(list(named))) for named in lists]
     sources = len(lists[0])
-    places = np.full((len(lists), max(len(union) for union in unions), sources), np.inf)
-    hits = np.zeros(places.shape[:2])
+    places = np.full((sources, len(lists), max(len(union) for union in unions)), np.inf, dtype=np.float32)
+    hits = np.zeros(places.shape[1:])
     for query, (named, union) in enumerate(zip(lists, unions, strict=True)):
         for source, keys in enumerate(named):
-            places[query, np.searchsorted(union, keys), source] = np.arange(1, len(keys) + 1)
+            places[source, query, np.searchsorted(union, keys)] = np.arange(1, len(keys) + 1)
         hits[query, : len(union)] = np.isin(union, wanted[query])
     return SourceLists(places, hits, np.array([len(keys) for keys in wanted]))
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from interest.batch import Floats, Longs, UserBatch, ragged_offsets
+from interest.batch import Doubles, Floats, Longs, UserBatch, ragged_offsets
 from interest.catalogue import Catalogue, CatalogueView
 from interest.errors import InvalidConfig
 from interest.store.protocol import EventColumns, ItemChange
@@ -18,6 +18,7 @@ from ranking.index import IndexSettings, ItemIndex
 from ranking.index_settings import FLAT
 from ranking.lender import MOST_BORROWERS, Lender
 from ranking.popularity import ALL_TIME, Popularity
+from ranking.score_order import PLACE_BITS
 from ranking.sources import (
     COLLABORATIVE,
     COLLABORATIVE_RECENT,
@@ -178,12 +179,16 @@ class Retriever:
         named = [(quota, keys[user]) for quota, keys in zip(quotas, lists, strict=True) if quota and user in keys]
         keys = np.concatenate([group.keys[:0], *(part for _, part in named)])
         place = np.concatenate([np.zeros(0), *((np.arange(len(part)) + 1) / quota for quota, part in named)])
-        order = np.lexsort((place, keys))
-        keys, place = keys[order], place[order]
+        numbers = (keys << 32) | _bits(place)
+        numbers.sort()
+        keys, bits = numbers >> 32, numbers & PLACE_BITS
         first = np.diff(keys, prepend=-1) != 0
-        keys, place = keys[first], place[first]
+        keys, bits = keys[first], bits[first]
         if len(keys) > count:
-            keys = keys[np.lexsort((keys, place, ~batch.is_lifted(user, keys)))[:count]]
+            numbers = (bits << 32) | keys
+            numbers[batch.is_lifted(user, keys)] |= np.iinfo(np.int64).min  # before all others
+            numbers.sort()
+            keys = numbers[:count] & PLACE_BITS
         elif len(keys) < count:
             keys = self._filled(batch, group, user, keys, count)
         return np.sort(keys)
@@ -280,6 +285,11 @@ def _index(keys: Longs, vectors: Floats, threads: int, settings: IndexSettings |
     learned = vectors.any(axis=1)
     index.build(keys[learned], np.ascontiguousarray(vectors[learned]))
     return index
+
+
+def _bits(places: Doubles) -> Longs:
+    """Whole numbers below 2^31 in the order of these positive numbers, equal where they are equal as float32."""
+    return places.astype(np.float32).view(np.int32).astype(np.int64)
 
 
 def _one(vectors: Floats, head: slice) -> Floats:

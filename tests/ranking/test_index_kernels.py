@@ -1,16 +1,8 @@
-"""The order of results and the shared kernels, each against NumPy."""
+"""The shared kernels, each against NumPy."""
 
 import numpy as np
 
-from ranking.index_kernels import SORTED_WHOLE, Selection, exact_rows, pairs, top
-
-
-def test_the_best_of_many_are_those_of_a_full_sort_ties_included() -> None:
-    rng = np.random.default_rng(1)
-    scores = rng.integers(0, 50, size=3 * SORTED_WHOLE).astype(np.float32)
-    keys = rng.permutation(len(scores))
-    for k in (1, 7, 300, SORTED_WHOLE + 1, len(scores), len(scores) + 5):
-        np.testing.assert_array_equal(top(keys, scores, k), np.lexsort((keys, -scores))[:k])
+from ranking.index_kernels import Selection, exact_rows, pairs
 
 
 def test_exact_rows_reads_vectors_in_place_and_keeps_to_the_selection() -> None:
