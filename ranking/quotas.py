@@ -27,7 +27,7 @@ class SourceLists:
 
     def recall(self, quotas: Sequence[float], count: int) -> float:
         """Mean share of the wanted items among the `count` candidates that these quotas [S] choose."""
-        place = np.full(self.wanted.shape, np.inf, dtype=np.float32)
+        place: Floats = np.full(self.wanted.shape, np.inf, dtype=np.float32)
         for source, quota in enumerate(quotas):
             if quota > 0:
                 place = np.minimum(place, self.places[source] / np.float32(quota))
