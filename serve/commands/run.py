@@ -128,9 +128,12 @@ def _train(console: Console, store: str, repository: Path, until: float | None =
 
 
 def _fingerprint(files: ImportFiles, mapping: Mapping) -> str:
-    """Names, sizes and times of change of the files, and the mapping."""
-    paths = [path for path in (files.items, *files.events, files.users) if path is not None]
-    facts = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    """What the files hold, and the mapping: a copy of the same data, or one with other times, is the same."""
+    facts = []
+    for path in (files.items, *files.events, files.users):
+        if path is not None:
+            with path.open("rb") as file:
+                facts.append((path.name, hashlib.file_digest(file, "sha256").hexdigest()))
     return hashlib.sha256(json.dumps([facts, mapping.model_dump(mode="json")]).encode()).hexdigest()
 
 
