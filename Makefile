@@ -9,6 +9,7 @@ BENCH_STATE ?= .attune/$(if $(DATA),$(notdir $(DATA)),synthetic-data)
 VENV := .venv
 BIN := $(VENV)/bin
 LOCKS := deploy/locks
+SIDE_BY_SIDE := -n 2 --dist loadfile --no-loadscope-reorder  # the longest files have the fewest tests
 
 SHELL := bash
 .SHELLFLAGS := -o pipefail -c
@@ -38,8 +39,10 @@ $(VENV)/.dev: $(VENV)/.runtime $(LOCKS)/dev.txt
 run: $(VENV)/.runtime
 	@exec $(BIN)/attune run --data "$(DATA)" --port $(PORT) --split $(SPLIT)
 
+# Two processes for what runs in one, then a cluster with the machine to itself.
 test: $(VENV)/.dev
-	@$(BIN)/pytest -m "not slow"
+	@$(BIN)/pytest $(SIDE_BY_SIDE) -m "not slow and not cluster"; first=$$?; \
+		$(BIN)/pytest -m "cluster and not slow" && exit $$first
 
 test-slow: $(VENV)/.dev
 	@$(BIN)/pytest -m slow
@@ -58,7 +61,7 @@ types: $(VENV)/.dev
 	@$(BIN)/mypy
 
 fast-tests: $(VENV)/.dev
-	@$(BIN)/pytest -q -m "not slow and not cluster and not thorough" --ignore=tests/e2e --ignore=tests/peers -p no:cacheprovider
+	@$(BIN)/pytest -q $(SIDE_BY_SIDE) -m "not slow and not cluster and not thorough" --ignore=tests/e2e --ignore=tests/peers -p no:cacheprovider
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
