@@ -43,14 +43,10 @@ EVENTS_AT_ONCE = 20_000
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever needs a trained world is thorough: training it takes longer than most tests together.
-
-    Tests of a cluster come last: it stays until the end, and its processes would slow down whatever comes after them.
-    """
+    """Whatever needs a trained world is thorough: training it takes longer than most tests together."""
     for item in items:
         if "trained_home" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.thorough)
-    items.sort(key=lambda item: item.get_closest_marker("cluster") is not None)
 
 
 @dataclass(frozen=True, slots=True)
