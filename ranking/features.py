@@ -10,6 +10,7 @@ from interest.catalogue import CatalogueView
 from interest.model import DAY_S
 from interest.profile import HALF_LIVES_S
 from ranking.batch import CandidateBatch
+from ranking.facet_loop import compiled_overlap
 from ranking.history import PairHistory, pair_history
 from ranking.item_statistics import ItemStatistics
 from ranking.pool_features import POOL_FEATURES, POOL_RISING, greatest_of_users, pool_columns
@@ -74,7 +75,7 @@ def make_features(
     offsets = candidates.candidate_offsets
     user = np.repeat(np.arange(len(users.now)), np.diff(candidates.candidate_offsets))
     rows = view.rows(candidates.candidate_item)
-    overlap, share, muted = _facet_overlap(users, user, rows, view)
+    overlap, share, muted = _facet_overlap(users, candidates, rows, view)
     history = pair_history(users)
     found = history.find(user, candidates.candidate_item)
     columns: list[Floats | Doubles] = [
@@ -139,32 +140,17 @@ def _latest_and_total(history: PairHistory, users: int) -> tuple[Doubles, Double
 
 
 def _facet_overlap(
-    users: UserBatch, user: Longs, rows: Longs, view: CatalogueView
+    users: UserBatch, candidates: CandidateBatch, rows: Longs, view: CatalogueView
 ) -> tuple[Doubles, Doubles, npt.NDArray[np.bool_]]:
     """Sum of user weight x item weight over shared facets; the same over the item's own sum; muted or not."""
-    known = np.maximum(rows, 0)
-    starts = view.facet_offsets[known] if len(view) else np.zeros(len(rows), dtype=np.int64)
-    lengths = np.where(rows >= 0, view.facet_offsets[known + 1] - starts, 0) if len(view) else starts
-    entry_of = np.repeat(np.arange(len(rows)), lengths)
-    ends = np.cumsum(lengths)
-    entries = np.arange(len(entry_of)) + np.repeat(starts - (ends - lengths), lengths)
-    weights = _user_weights(users, user[entry_of], view.facet_hash[entries])
-    item_weights = view.facet_weight[entries].astype(np.float64)
-    overlap = _sums(entry_of, np.nan_to_num(weights) * item_weights, len(rows))
-    own = _sums(entry_of, item_weights, len(rows))
-    muted = _sums(entry_of, (weights == 0.0).astype(np.float64), len(rows)) > 0
-    return overlap, overlap / np.where(own > 0, own, np.nan), muted
-
-
-def _user_weights(users: UserBatch, user: Longs, hashes: npt.NDArray[np.uint64]) -> Doubles:
-    """Weight of each (user, facet hash), NaN where the user has no such facet."""
-    wanted, facet = np.unique(users.facet_hash, return_inverse=True)
-    column = np.searchsorted(wanted, hashes)
-    column[column == len(wanted)] = 0
-    table = np.full((len(users.now), max(len(wanted), 1)), np.nan)
-    table[np.repeat(np.arange(len(users.now)), np.diff(users.facet_offsets)), facet] = users.facet_weight
-    hit = wanted[column] == hashes if len(wanted) else np.zeros(len(hashes), dtype=np.bool_)
-    return np.where(hit, table[user, column], np.nan)
+    overlap, share, muted = np.empty(len(rows)), np.empty(len(rows)), np.empty(len(rows), dtype=np.bool_)
+    compiled_overlap()(
+        *[users.facet_offsets, users.facet_hash, users.facet_weight],
+        *[view.facet_offsets, view.facet_hash, view.facet_weight],
+        *[candidates.candidate_offsets, rows],
+        *[overlap, share, muted],
+    )
+    return overlap, share, muted
 
 
 def _price_features(users: UserBatch, user: Longs, rows: Longs, view: CatalogueView) -> list[Doubles]:

@@ -1,5 +1,7 @@
 """Features of the candidate item: how much it is wanted, since when, and how that compares with the user's taste."""
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from interest.batch import Doubles, Floats, Longs, UserBatch
@@ -43,27 +45,21 @@ def item_features(
     rows = view.rows(keys)
     owner = np.repeat(np.arange(len(users.now)), np.diff(users.behaviour_offsets))
     own_rows = view.rows(users.behaviour_item)
-    counts = _counts(users.now, offsets, rows, view, popularity)
-    own_month = _counts(users.now, users.behaviour_offsets, own_rows, view, popularity)[:, WINDOW[30]]
-    own_month[own_rows < 0] = np.nan
-    logs = np.log1p(counts)
-    first_at = _first_at(rows, view, popularity)
-    age = (users.now[user] - first_at) / DAY_S
-    age[age < 0] = np.nan
-    year_age = users.now[user] / YEAR_S + 1970.0 - _taken(view.year, rows)
-    usual_popularity = _mean(owner, np.log1p(own_month), len(users.now))[user]
+    counts, logs, trends, age = _wanted(users.now, offsets, rows, view, popularity)
+    usual_popularity = _mean(owner, np.log1p(_own_month(users, own_rows, view, popularity)), len(users.now))[user]
     own_age = (users.behaviour_first_at - _first_at(own_rows, view, popularity)) / DAY_S
     usual_age = _mean(owner, np.log1p(np.maximum(own_age, 0.0)), len(users.now))[user]
     usual_year = _mean(owner, _taken(view.year, own_rows), len(users.now))[user]
+    year = _taken(view.year, rows)
     return [
-        *logs.T,
-        *_trends(counts, age),
-        *(ranks(counts[:, WINDOW[days]], user, offsets) for days in RANKED_DAYS),
+        *logs,
+        *trends,
+        *ranks(counts, user, offsets),
         age,
-        year_age,
-        logs[:, WINDOW[30]] - usual_popularity,
+        users.now[user] / YEAR_S + 1970.0 - year,
+        logs[WINDOW[30]] - usual_popularity,
         np.log1p(age) - usual_age,
-        _taken(view.year, rows) - usual_year,
+        year - usual_year,
         usual_popularity,
         usual_age,
         *statistics.find(keys).astype(np.float64).T,
@@ -71,36 +67,79 @@ def item_features(
 
 
 def ranks(scores: Floats | Doubles, user: Longs, offsets: Longs) -> Floats:
-    """Place of each score among the user's, 0 is the greatest; NaN for NaN. Equal scores: in candidate order.
+    """Place of each score [k, N] among those of its row and its user, 0 is the greatest; NaN for NaN.
 
-    Scores are compared as float32.
+    Equal scores: in candidate order. Scores are compared as float32.
     """
     unknown = np.isnan(scores)
-    column = np.arange(len(scores)) - offsets[user]
     width = int(np.diff(offsets).max(initial=0))
-    table = np.full((len(offsets) - 1, width), -np.inf, dtype=np.float32)
-    table[user, column] = np.where(unknown, -np.inf, scores)
-    numbers = falling(table, np.arange(width))
+    size = (len(offsets) - 1) * width
+    cell = user * width + np.arange(len(user)) - offsets[user]
+    table = np.full((len(scores), size), -np.inf, dtype=np.float32)
+    table[:, cell] = np.where(unknown, -np.inf, scores)
+    numbers = falling(table.reshape(len(scores) * (len(offsets) - 1), width), np.arange(width))
     numbers.sort(axis=1)
+    numbers &= PLACE_BITS
+    numbers += width * np.arange(len(numbers))[:, None]
     places = np.empty(table.shape, dtype=np.float32)
-    np.put_along_axis(places, numbers & PLACE_BITS, np.arange(width, dtype=np.float32)[None], 1)
-    found: Floats = np.where(unknown, np.float32(np.nan), places[user, column])
+    places.ravel()[numbers] = np.arange(width, dtype=np.float32)
+    found = places[:, cell]
+    found[unknown] = np.nan
     return found
 
 
-def _counts(now: Doubles, offsets: Longs, rows: Longs, view: CatalogueView, popularity: Popularity) -> Doubles:
-    """Counts [N, windows] of the items in these rows of the view, as of the `now` of the user they belong to.
+def _wanted(
+    now: Doubles, offsets: Longs, rows: Longs, view: CatalogueView, popularity: Popularity
+) -> tuple[Doubles, Doubles, Doubles, Doubles]:
+    """Of the items in these rows of the view, as of the `now` of the user they belong to: counts in the windows of
+    `RANKED_DAYS` [3, N], ln(1 + count) in all windows [windows, N], trends [6, N], age in days [N].
 
-    Users whose `now` is the same and who follow one another are looked up at once. A row of -1 has counts of 0.
+    Where a stretch of users asks for more than the whole view holds, that is looked at once.
     """
-    counts = np.zeros((len(rows), ALL_TIME + 1))
-    if not len(view):
-        return counts
+    found = np.empty((len(RANKED_DAYS) + ALL_TIME + 1 + len(TRENDS) + 1 + 1, len(rows)))
+    everything = np.append(np.arange(len(view)), -1)
+    for instant, part in _stretches(now, offsets):
+        some = rows[part]
+        if len(some) > len(everything):
+            found[:, part] = _wanted_at(instant, everything, view, popularity)[:, some]
+        else:
+            found[:, part] = _wanted_at(instant, some, view, popularity)
+    counts, logs, trends, age = np.split(found, np.cumsum([len(RANKED_DAYS), ALL_TIME + 1, len(TRENDS) + 1]))
+    return counts, logs, trends, age[0]
+
+
+def _wanted_at(instant: float, rows: Longs, view: CatalogueView, popularity: Popularity) -> Doubles:
+    """The columns of `_wanted`, one below the other, as of one instant."""
+    counts = _counts(instant, rows, view, popularity)
+    age = (instant - _first_at(rows, view, popularity)) / DAY_S
+    age[age < 0] = np.nan
+    ranked = [counts[WINDOW[days]] for days in RANKED_DAYS]
+    return np.stack([*ranked, *np.log1p(counts), *_trends(counts, age), age])
+
+
+def _own_month(users: UserBatch, rows: Longs, view: CatalogueView, popularity: Popularity) -> Doubles:
+    """Count of the last 30 days of each own item, NaN where the view does not know it."""
+    month = np.full(len(rows), np.nan)
+    for instant, part in _stretches(users.now, users.behaviour_offsets):
+        month[part] = _counts(instant, rows[part], view, popularity)[WINDOW[30]]
+    month[rows < 0] = np.nan
+    return month
+
+
+def _stretches(now: Doubles, offsets: Longs) -> Iterator[tuple[float, slice]]:
+    """Users whose `now` is the same and who follow one another: that instant, and their slice of what is cut."""
     first = np.flatnonzero(np.diff(now, prepend=np.nan) != 0)
-    for user, end in zip(first, offsets[np.append(first, len(now))[1:]], strict=True):
-        part = slice(offsets[user], end)
-        counts[part] = popularity.counts(float(now[user]), view)[rows[part]]
-    counts[rows < 0] = 0.0
+    ends = offsets[np.append(first, len(now))[1:]]
+    for user, end in zip(first.tolist(), ends.tolist(), strict=True):
+        yield float(now[user]), slice(int(offsets[user]), end)
+
+
+def _counts(instant: float, rows: Longs, view: CatalogueView, popularity: Popularity) -> Doubles:
+    """Counts [windows, n] of the items in these rows of the view; a row of -1 has counts of 0."""
+    if not len(view):
+        return np.zeros((ALL_TIME + 1, len(rows)))
+    counts = popularity.counts(instant, view)[rows].T.astype(np.float64)
+    counts[:, rows < 0] = 0.0
     return counts
 
 
@@ -113,8 +152,8 @@ def _first_at(rows: Longs, view: CatalogueView, popularity: Popularity) -> Doubl
 
 
 def _trends(counts: Doubles, age: Doubles) -> list[Doubles]:
-    rate = {days: counts[:, WINDOW[days]] / days for days in WINDOW_DAYS}
-    always = counts[:, ALL_TIME] / np.maximum(np.nan_to_num(age, nan=1.0), 1.0)
+    rate = {days: counts[WINDOW[days]] / days for days in WINDOW_DAYS}
+    always = counts[ALL_TIME] / np.maximum(np.nan_to_num(age, nan=1.0), 1.0)
     trends = [_log_ratio(rate[near], rate[far]) for near, far in TRENDS]
     return [*trends, _log_ratio(rate[180], always)]
 

@@ -53,7 +53,7 @@ class Pool:
             by_feature[place] = column
         scores = self._trees.predict(by_feature.T) + LIFT * first
         user = np.repeat(np.arange(len(lengths)), lengths)
-        kept = np.flatnonzero(ranks(scores, user, offsets) < count[user])
+        kept = np.flatnonzero(ranks(scores[None], user, offsets)[0] < count[user])
         return CandidateBatch(
             ragged_offsets(np.minimum(lengths, count)), pool.candidate_item[kept], pool.candidate_score[kept]
         )

@@ -58,7 +58,7 @@ def greatest_of_users(values: Doubles, offsets: Longs) -> Doubles:
 def _source_features(candidates: CandidateBatch, user: Longs) -> list[Floats | Doubles]:
     scores, offsets = candidates.candidate_score, candidates.candidate_offsets
     of = dict(zip(SCORES, np.ascontiguousarray(scores.T), strict=True))
-    places = [ranks(of[source], user, offsets) for source in RANKED_SOURCES]
+    places = ranks(np.stack([of[source] for source in RANKED_SOURCES]), user, offsets)
     return [*of.values(), *places, *(_share(of[source], user, offsets) for source in SHARED_SOURCES)]
 
 

@@ -12,6 +12,7 @@ from ranking.batch import CandidateBatch, ListWishes, RankedBatch, plain_wishes
 from ranking.boosting import Boosting, Boosts
 from ranking.calibration import CategoryTable
 from ranking.compiled_trees import CompiledTrees
+from ranking.facet_loop import compiled_overlap
 from ranking.features import FEATURES, make_features
 from ranking.item_statistics import ItemStatistics
 from ranking.lists import arrange, score_order
@@ -30,6 +31,7 @@ class Reranker:
     ) -> None:
         if trees is not None and trees.features != len(FEATURES):
             raise InvalidRelease(f"features of the trees: expected {len(FEATURES)}, found {trees.features}")
+        compiled_overlap()
         self._trees = trees
         self._popularity = popularity
         self._statistics = statistics
