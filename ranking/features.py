@@ -195,7 +195,8 @@ def _sums(groups: Longs, values: Doubles, number: int) -> Doubles:
 
 
 def _taken(values: Doubles, rows: Longs, missing: float) -> Doubles:
-    return np.append(values, missing)[rows]  # row -1 is the missing one
+    taken: Doubles = np.take(np.append(values, missing), rows)  # row -1 is the missing one
+    return taken
 
 
 def _past(times: Doubles) -> Doubles:

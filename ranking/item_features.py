@@ -101,7 +101,7 @@ def _wanted(
     for instant, part in _stretches(now, offsets):
         some = rows[part]
         if len(some) > len(everything):
-            found[:, part] = _wanted_at(instant, everything, view, popularity)[:, some]
+            found[:, part] = np.take(_wanted_at(instant, everything, view, popularity), some, axis=1)
         else:
             found[:, part] = _wanted_at(instant, some, view, popularity)
     counts, logs, trends, age = np.split(found, np.cumsum([len(RANKED_DAYS), ALL_TIME + 1, len(TRENDS) + 1]))
@@ -174,5 +174,5 @@ def _mean(owner: Longs, values: Doubles, users: int) -> Doubles:
 
 
 def _taken(values: Doubles, rows: Longs) -> Doubles:
-    found: Doubles = np.append(values, np.nan)[rows]  # row -1 is unknown
+    found: Doubles = np.take(np.append(values, np.nan), rows)  # row -1 is unknown
     return found
