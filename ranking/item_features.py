@@ -97,10 +97,10 @@ def _wanted(
     Where a stretch of users asks for more than the whole view holds, that is looked at once.
     """
     found = np.empty((len(RANKED_DAYS) + ALL_TIME + 1 + len(TRENDS) + 1 + 1, len(rows)))
-    everything = np.append(np.arange(len(view)), -1)
     for instant, part in _stretches(now, offsets):
         some = rows[part]
-        if len(some) > len(everything):
+        if len(some) > len(view):
+            everything = np.append(np.arange(len(view)), -1)
             found[:, part] = np.take(_wanted_at(instant, everything, view, popularity), some, axis=1)
         else:
             found[:, part] = _wanted_at(instant, some, view, popularity)
